@@ -1,0 +1,27 @@
+//! Tailwater carries HPE GreenLake's audit log to webhooks: polled, kept once, delivered.
+//!
+//! Floors, top to bottom; imports only go down (`tests/architecture.rs` says so):
+//!
+//! | floor | modules |
+//! | --- | --- |
+//! | 5 | [`cli`] |
+//! | 4 | [`app`] |
+//! | 3 | [`poll`], [`dispatch`], [`simulator`] |
+//! | 2 | [`storage`], [`greenlake`] |
+//! | 1 | [`config`], [`telemetry`], [`transport`] |
+//! | 0 | [`model`] |
+//!
+//! Read it as the way of an event: [`poll`] asks [`greenlake`], [`storage`] keeps the
+//! event once and schedules its deliveries, [`dispatch`] carries it to every target.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod dispatch;
+pub mod greenlake;
+pub mod model;
+pub mod poll;
+pub mod simulator;
+pub mod storage;
+pub mod telemetry;
+pub mod transport;

@@ -1,0 +1,109 @@
+//! The canonical event: one thing that happened, whichever way it came.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::model::envelope::{CloudEvent, ExtensionValue};
+use crate::model::timestamp::Timestamp;
+
+/// The envelope's `source` of every audit entry (`greenlake/api.md` 3.6; design 5, contract).
+pub const AUDIT_SOURCE: &str = "//global.api.greenlake.hpe.com/audit-log";
+
+/// The envelope's `type` of every audit entry (design 5, contract).
+pub const AUDIT_TYPE: &str = "com.hpe.greenlake.audit-log.v1.logs.created";
+
+/// Place of an event in the ledger: 1 for the first, without holes.
+pub type Sequence = i64;
+
+/// By which way an event came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Route {
+    /// We asked the source for it.
+    Poll,
+    /// The source sent it to our receiver.
+    Push,
+}
+
+impl Route {
+    /// Every route.
+    pub const ALL: [Self; 2] = [Self::Poll, Self::Push];
+
+    /// The route's name in envelopes, tables and configuration: `poll` or `push`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Push => "push",
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Route {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|route| route.as_str() == text).ok_or(())
+    }
+}
+
+/// What people search an audit entry by. `None` where the source left it out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Category, normalised: lower case with underscores (`user_management`).
+    pub category: Option<String>,
+    /// Who did it, usually an e-mail address.
+    pub username: Option<String>,
+    /// What was done, free text.
+    pub description: Option<String>,
+    /// Address the user came from.
+    pub ip_address: Option<String>,
+}
+
+/// An event before the ledger has given it a sequence.
+///
+/// Two events are the same when `workspace_id`, `envelope.source` and `envelope.id`
+/// are equal: for audit entries that is the workspace and the audit id, on both routes.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Workspace that the event belongs to: 32 hex digits in GreenLake.
+    pub workspace_id: String,
+    /// When it happened, by the source.
+    pub occurred_at: Timestamp,
+    /// The envelope without what the ledger adds at storing.
+    pub envelope: CloudEvent,
+    /// What people search by.
+    pub facts: Facts,
+}
+
+impl Event {
+    /// The event's final envelope: what every target gets, now and at any replay.
+    ///
+    /// Adds `recordedtime`, `partitionkey`, `sequence` (19 digits, so that plain string
+    /// order is ledger order) and `tailwaterroute` (design 5, contract).
+    #[must_use]
+    pub fn seal(mut self, sequence: Sequence, recorded_at: Timestamp, route: Route) -> CloudEvent {
+        let mut add = |name: &str, value: String| {
+            self.envelope.extensions.insert(name.to_owned(), ExtensionValue::String(value));
+        };
+        add("recordedtime", recorded_at.to_rfc3339_millis());
+        add("partitionkey", self.workspace_id.clone());
+        add("sequence", format!("{sequence:019}"));
+        add("tailwaterroute", route.as_str().to_owned());
+        self.envelope
+    }
+}
+
+/// An item that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The item as it came.
+    pub raw: String,
+    /// What is wrong with it.
+    pub reason: String,
+}

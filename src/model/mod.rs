@@ -1,0 +1,14 @@
+//! The words of the project: what an event, an envelope, a delivery are.
+//!
+//! Floor 0. Nothing here does I/O or waits: rules are pure functions over plain
+//! values, so each is tested as a table and every other floor may use them.
+
+pub mod clock;
+pub mod coverage;
+pub mod delivery;
+pub mod envelope;
+pub mod event;
+pub mod outcome;
+pub mod retry;
+pub mod signature;
+pub mod timestamp;
