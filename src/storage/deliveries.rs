@@ -189,19 +189,22 @@ impl Reader {
         Ok(Some((due(row)?, next)))
     }
 
-    /// When the next retry to a target is due; `None` when none is waiting.
+    /// When the next retry to a target is due after `now`; `None` when none is.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn find_next_retry(
         &self,
         target: TargetId,
+        now: Timestamp,
     ) -> Result<Option<Timestamp>, StorageError> {
         let next: Option<i64> = sqlx::query_scalar(
             "SELECT min(next_attempt_us) FROM delivery
-             WHERE target_id = $1 AND status = 'pending' AND step > 0",
+             WHERE target_id = $1 AND status = 'pending' AND step > 0
+               AND next_attempt_us > $2",
         )
         .bind(target)
+        .bind(now.micros())
         .fetch_one(&self.0)
         .await?;
         Ok(next.map(Timestamp::from_micros))
