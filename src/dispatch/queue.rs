@@ -142,8 +142,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    const SINGLE: Gathering =
-        Gathering { max_events: 1, max_wait: Duration::ZERO, slots: 8 };
+    const SINGLE: Gathering = Gathering { max_events: 1, max_wait: Duration::ZERO, slots: 8 };
     const BATCHES: Gathering =
         Gathering { max_events: 3, max_wait: Duration::from_secs(1), slots: 8 };
 

@@ -120,10 +120,8 @@ fn standing_headers(config: &TargetConfig) -> Result<HeaderMap, TargetError> {
         }
     }
     for (name, value) in &config.headers {
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| TargetError::Header {
-            name: config.name.clone(),
-            header: name.clone(),
-        })?;
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| TargetError::Header { name: config.name.clone(), header: name.clone() })?;
         headers.insert(key, sensitive(name, value.expose())?);
     }
     Ok(headers)
@@ -133,8 +131,7 @@ fn standing_headers(config: &TargetConfig) -> Result<HeaderMap, TargetError> {
 const SECRET_MIN: usize = 4;
 
 fn secrets(config: &TargetConfig) -> Vec<Secret> {
-    let mut secrets: Vec<Secret> =
-        config.headers.iter().map(|(_, value)| value.clone()).collect();
+    let mut secrets: Vec<Secret> = config.headers.iter().map(|(_, value)| value.clone()).collect();
     match &config.auth {
         None => {}
         Some(Auth::Bearer(token)) => secrets.push(token.clone()),

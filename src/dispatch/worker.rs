@@ -225,7 +225,10 @@ impl Run {
         self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
     }
 
-    fn after_reading(&mut self, reading: Result<Reading, StorageError>) -> Result<(), StorageError> {
+    fn after_reading(
+        &mut self,
+        reading: Result<Reading, StorageError>,
+    ) -> Result<(), StorageError> {
         let reading = match reading {
             Ok(reading) => reading,
             // The slow tick looks again.
@@ -310,8 +313,7 @@ impl Run {
             .into_iter()
             .partition(|ended| seen.len() < SETTLE_MAX && seen.insert(ended.settlement.sequence));
         self.ended = later;
-        self.settling =
-            Some(Box::pin(settle(self.ledger.clone(), self.target.clone(), now)));
+        self.settling = Some(Box::pin(settle(self.ledger.clone(), self.target.clone(), now)));
     }
 
     async fn after_settling(&mut self, settled: Settled) -> Result<(), StorageError> {
@@ -344,10 +346,12 @@ impl Run {
         let pause = self.paused_until.map(|until| until.since(now)).filter(|wait| !wait.is_zero());
         let batch = self.queue.ready_at(&self.rule).map(|at| at.saturating_sub(uptime));
         let batch = batch.filter(|wait| !wait.is_zero());
-        [retry, pause, batch].into_iter().flatten().min().unwrap_or(SLOW_TICK).clamp(
-            Duration::from_millis(1),
-            SLOW_TICK,
-        )
+        [retry, pause, batch]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(SLOW_TICK)
+            .clamp(Duration::from_millis(1), SLOW_TICK)
     }
 }
 
@@ -413,8 +417,7 @@ async fn read_head(
 }
 
 async fn settle(ledger: Ledger, target: Arc<Target>, ended: Vec<Ended>) -> Settled {
-    let settlements: Vec<Settlement> =
-        ended.iter().map(|ended| ended.settlement.clone()).collect();
+    let settlements: Vec<Settlement> = ended.iter().map(|ended| ended.settlement.clone()).collect();
     match ledger.settle(target.id, settlements).await {
         Ok(()) => Ok(ended
             .iter()

@@ -95,8 +95,7 @@ pub fn fate(
         Outcome::Gone => Fate::Held,
         Outcome::Retry(reason) => {
             let now = attempt.started_at.plus(attempt.duration);
-            let failure =
-                Failure { step, first_attempt_at, now, retry_after: attempt.retry_after };
+            let failure = Failure { step, first_attempt_at, now, retry_after: attempt.retry_after };
             match rule.next_attempt_at(failure, chance) {
                 Some(at) => Fate::RetryAt(at),
                 None => Fate::Dead(reason),

@@ -33,7 +33,8 @@ pub(super) async fn insert(
          FROM made m \
          CROSS JOIN delivery d ON d.sequence = m.sequence AND d.target_id = ",
     );
-    query.push_bind(target);
+    // Without the WHERE, SQLite reads ON CONFLICT as a join's.
+    query.push_bind(target).push(" WHERE true ON CONFLICT DO NOTHING");
     query.build().persistent(false).execute(connection).await?;
     Ok(())
 }

@@ -41,13 +41,12 @@ pub(super) async fn require_origin(
     if let Some(id) = found {
         return Ok(id);
     }
-    let id = sqlx::query_scalar(
-        "INSERT INTO origin (workspace_id, uri) VALUES ($1, $2) RETURNING id",
-    )
-    .bind(workspace_id)
-    .bind(uri)
-    .fetch_one(connection)
-    .await?;
+    let id =
+        sqlx::query_scalar("INSERT INTO origin (workspace_id, uri) VALUES ($1, $2) RETURNING id")
+            .bind(workspace_id)
+            .bind(uri)
+            .fetch_one(connection)
+            .await?;
     Ok(id)
 }
 

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::storage::error::StorageError;
@@ -43,15 +41,13 @@ impl Lock {
     /// Takes the lock of the ledger at `path`.
     pub(super) fn take(path: &Path) -> Result<Self, StorageError> {
         let lock_path = with_suffix(path, ".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|error| StorageError::Unusable {
-                path: lock_path.clone(),
-                why: format!("{error}; the ledger's folder must exist and be writable"),
-            })?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(
+                |error| StorageError::Unusable {
+                    path: lock_path.clone(),
+                    why: format!("{error}; the ledger's folder must exist and be writable"),
+                },
+            )?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(StorageError::Locked(path.to_owned())),
@@ -81,7 +77,10 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, StorageError
         .run(&mut connection)
         .await
         .map_err(|error| StorageError::at_migration(path.to_owned(), error))?;
-    sqlx::query("PRAGMA application_id = 1415007314").execute(&mut connection).await.map_err(fail)?;
+    sqlx::query("PRAGMA application_id = 1415007314")
+        .execute(&mut connection)
+        .await
+        .map_err(fail)?;
     Ok(connection)
 }
 
@@ -193,8 +192,10 @@ async fn require_ours(path: &Path) -> Result<i64, StorageError> {
     let unchanging = !with_suffix(path, "-wal").exists();
     let options = base(path).read_only(true).immutable(unchanging);
     let mut connection = options.connect().await.map_err(fail)?;
-    let id: i64 =
-        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await.map_err(fail)?;
+    let id: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(fail)?;
     let version = if id == APPLICATION_ID {
         sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
             .fetch_one(&mut connection)

@@ -124,9 +124,7 @@ impl Ledger {
     pub async fn insert_targets(&self, names: Vec<String>) -> Result<(), StorageError> {
         let now = self.shared.clock.now();
         self.writer
-            .run(move |connection| {
-                Box::pin(async move { insert(connection, &names, now).await })
-            })
+            .run(move |connection| Box::pin(async move { insert(connection, &names, now).await }))
             .await
     }
 

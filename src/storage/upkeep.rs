@@ -65,17 +65,15 @@ pub(super) async fn set_next_sequence(
 
 impl Ledger {
     /// Deletes what is older than `keep`, in one small step: events that nobody is owed
-    /// any more with all that hangs on them, and logs of requests. Returns the number of
-    /// events deleted; fewer than a full step means that it is done for now.
+    /// any more with all that hangs on them, and logs of requests. Returns whether there
+    /// is more to delete.
     ///
     /// # Errors
     /// On any error nothing of this step is deleted.
-    pub async fn prune(&self, keep: Duration) -> Result<u64, StorageError> {
+    pub async fn prune(&self, keep: Duration) -> Result<bool, StorageError> {
         let before = self.shared.clock.now().minus(keep);
         self.writer
-            .run(move |connection| {
-                Box::pin(async move { prune_step(connection, before).await })
-            })
+            .run(move |connection| Box::pin(async move { prune_step(connection, before).await }))
             .await
     }
 
@@ -85,23 +83,15 @@ impl Ledger {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StorageError> {
         self.writer
-            .run(|connection| {
-                Box::pin(async move { next_sequence(connection).await.map(drop) })
-            })
+            .run(|connection| Box::pin(async move { next_sequence(connection).await.map(drop) }))
             .await
     }
-}
-
-/// Whether a step of [`Ledger::prune`] left more to do.
-#[must_use]
-pub fn prune_is_unfinished(pruned: u64) -> bool {
-    i64::try_from(pruned).unwrap_or(i64::MAX) >= PRUNE_ROWS
 }
 
 async fn prune_step(
     connection: &mut SqliteConnection,
     before: Timestamp,
-) -> Result<u64, StorageError> {
+) -> Result<bool, StorageError> {
     // The events to go, oldest first: those with a pending delivery stay (I5).
     let old: Vec<Sequence> = sqlx::query_scalar(
         "SELECT sequence FROM event e
@@ -140,7 +130,7 @@ async fn prune_step(
     if !old.is_empty() {
         sqlx::query(VACUUM_PAGES).execute(connection).await?;
     }
-    Ok(old.len() as u64)
+    Ok(i64::try_from(old.len()).is_ok_and(|rows| rows >= PRUNE_ROWS))
 }
 
 impl Reader {
@@ -176,8 +166,7 @@ impl Reader {
         })?;
         sqlx::query("VACUUM INTO $1").bind(text).execute(&self.0).await?;
         let copy = Self(open::readers(part).await?);
-        let found: String =
-            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&copy.0).await?;
+        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&copy.0).await?;
         copy.0.close().await;
         if found == "ok" {
             return Ok(());
