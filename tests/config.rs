@@ -86,12 +86,10 @@ fn the_manual_shows_the_defaults() {
 #[test]
 fn the_manual_shows_every_key() {
     let is_key = |line: &str| line.starts_with('#') && line[1..].starts_with(char::is_alphabetic);
-    let all: String = MANUAL
-        .lines()
-        .map(|line| if is_key(line) { &line[1..] } else { line })
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let table: toml::Table = all.parse().expect("the manual is TOML with every key in it");
+    let all: Vec<&str> =
+        MANUAL.lines().map(|line| if is_key(line) { &line[1..] } else { line }).collect();
+    let table: toml::Table =
+        all.join("\n").parse().expect("the manual is TOML with every key in it");
     let mut shown = BTreeSet::new();
     collect(&toml::Value::Table(table), "", &mut shown);
     // Explained in words beside the key that they are alternatives of.
@@ -242,7 +240,7 @@ fn a_secret_comes_from_each_of_its_places() {
 
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("opened");
     let (_, warnings) = secret(&format!("{{ file = \"{path}\" }}"), &[]);
-    let what = format!("others than its owner may read \"{path}\"");
+    let what = format!("others than its owner may read {path}");
     assert!(warnings.iter().any(|warning| warning.what == what), "{warnings:?}");
 }
 

@@ -5,14 +5,9 @@
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::DeInteger;
-use toml::de::DeString;
-use toml::de::DeTable;
-use toml::de::DeValue;
+use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
-use crate::config::fault::Fault;
-use crate::config::fault::Faults;
-use crate::config::fault::Place;
+use crate::config::fault::{Fault, Faults, Place};
 
 /// A value and where it stands.
 pub(super) struct Node {

@@ -6,13 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::document::Entry;
-use crate::config::document::Kind;
-use crate::config::document::Node;
-use crate::config::document::Table;
-use crate::config::document::parse_value;
-use crate::config::fault::Fault;
-use crate::config::fault::Place;
+use crate::config::document::{Entry, Kind, Node, Table, parse_value};
+use crate::config::fault::{Fault, Place};
 
 /// What every overriding variable begins with.
 pub(super) const PREFIX: &str = "TAILWATER__";
@@ -44,7 +39,7 @@ impl Environment {
     pub(super) fn overlay(&self, table: &mut Table) -> Vec<Fault> {
         let mut variables: Vec<Variable<'_>> =
             self.0.iter().filter_map(|(name, value)| Variable::new(name, value)).collect();
-        variables.sort_by_key(|variable| variable.order());
+        variables.sort_by_key(Variable::order);
         variables.iter().filter_map(|variable| variable.lay(table).err()).collect()
     }
 }

@@ -4,15 +4,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::document::Kind;
-use crate::config::document::Node;
+use crate::config::document::{Kind, Node};
 use crate::config::fault::Fault;
 use crate::config::names::Named;
-use crate::config::quantity::parse_duration;
-use crate::config::quantity::parse_size;
-use crate::config::quantity::shown_duration;
-use crate::config::quantity::shown_size;
-use crate::config::reader::Notes;
+use crate::config::notes::Notes;
+use crate::config::quantity::{parse_duration, parse_size, shown_duration, shown_size};
 
 /// Longer texts are not repeated in a fault.
 const QUOTED_CHARS: usize = 60;
@@ -113,7 +109,7 @@ impl<'a> Field<'a> {
     /// One of the names of `T`. `later` are names that only later versions know.
     pub(super) fn choice<T: Named>(&self, later: &[&str]) -> Option<T> {
         let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect();
-        let instead = format!("write {}", names.join(" or "));
+        let instead = format!("write {}", alternatives(&names));
         let text = self.text(&names[0])?;
         if let Some((_, value)) = T::NAMES.iter().find(|(name, _)| *name == text) {
             return Some(*value);
@@ -167,6 +163,14 @@ impl<'a> Field<'a> {
 
     fn note(&self, what: String, instead: String) -> Fault {
         Fault { place: self.node.place.clone(), key: self.path.clone(), what, instead }
+    }
+}
+
+/// `a, b or c`.
+fn alternatives(names: &[String]) -> String {
+    match names {
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::config::document::parse;
 use crate::config::environment::Environment;
 use crate::config::fault::{Fault, Faults, Place};
+use crate::config::notes::Notes;
 use crate::config::read::config;
-use crate::config::reader::{Notes, Section};
+use crate::config::reader::Section;
 use crate::config::sections::Config;
 
 /// Where the configuration is looked for when no path is given, in this order.

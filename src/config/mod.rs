@@ -10,6 +10,7 @@ mod fault;
 mod field;
 mod load;
 mod names;
+mod notes;
 mod quantity;
 mod read;
 mod reader;

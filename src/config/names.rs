@@ -1,10 +1,6 @@
 //! The names of choices, as the file spells them.
 
-use crate::config::sections::ApiVersion;
-use crate::config::sections::Format;
-use crate::config::sections::LogFormat;
-use crate::config::sections::Order;
-use crate::config::sections::TokenAuth;
+use crate::config::sections::{ApiVersion, Format, LogFormat, Order, TokenAuth};
 
 /// A choice whose values have names.
 pub(super) trait Named: Copy + PartialEq + 'static {

@@ -3,71 +3,10 @@
 //! A key that is read is a known key: what nobody asked for is unknown, so that no
 //! list of keys can go stale.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
-use crate::config::document::Kind;
-use crate::config::document::Node;
-use crate::config::document::Table;
-use crate::config::environment::Environment;
-use crate::config::fault::Fault;
-use crate::config::fault::Place;
+use crate::config::document::{Kind, Node, Table};
+use crate::config::fault::{Fault, Place};
 use crate::config::field::Field;
-
-/// What a reading has brought to light so far.
-pub(super) struct Notes<'a> {
-    pub(super) environment: &'a Environment,
-    pub(super) faults: RefCell<Vec<Fault>>,
-    pub(super) warnings: RefCell<Vec<Fault>>,
-    /// Every key that was asked for, without names and numbers: `source.poll.interval`.
-    pub(super) keys: RefCell<BTreeSet<String>>,
-    unknown: RefCell<Vec<Unknown>>,
-}
-
-struct Unknown {
-    place: Place,
-    path: String,
-    key: String,
-    siblings: Vec<&'static str>,
-}
-
-impl<'a> Notes<'a> {
-    pub(super) fn new(environment: &'a Environment) -> Self {
-        Self {
-            environment,
-            faults: RefCell::default(),
-            warnings: RefCell::default(),
-            keys: RefCell::default(),
-            unknown: RefCell::default(),
-        }
-    }
-
-    /// Turns what nobody asked for into faults. Last, when every known key is known.
-    pub(super) fn finish(&self) {
-        for unknown in self.unknown.take() {
-            let instead = self.advice(&unknown);
-            let path = join(&unknown.path, &unknown.key);
-            let what = format!("there is no key {:?} here", unknown.key);
-            self.faults.borrow_mut().push(Fault { place: unknown.place, key: path, what, instead });
-        }
-        self.faults.borrow_mut().sort_by(|a, b| a.place.cmp(&b.place));
-        self.warnings.borrow_mut().sort_by(|a, b| a.place.cmp(&b.place));
-    }
-
-    fn advice(&self, unknown: &Unknown) -> String {
-        let close = |known: &&&str| strsim::damerau_levenshtein(known, &unknown.key);
-        if let Some(best) = unknown.siblings.iter().min_by_key(close)
-            && close(&best) <= (best.len() / 3).max(1)
-        {
-            return format!("write {best}");
-        }
-        let suffix = format!(".{}", unknown.key);
-        if let Some(home) = self.keys.borrow().iter().find_map(|key| key.strip_suffix(&suffix)) {
-            return format!("{} belongs to {home}, write it there", unknown.key);
-        }
-        format!("leave it out, or write one of {}", unknown.siblings.join(", "))
-    }
-}
+use crate::config::notes::{Notes, Unknown, join};
 
 /// One table that is being read.
 pub(super) struct Section<'a> {
@@ -80,6 +19,8 @@ pub(super) struct Section<'a> {
     generic: String,
     table: Option<&'a Table>,
     known: Vec<&'static str>,
+    /// Keys of later versions: no fault at rest, and yet nothing to advise.
+    later: Vec<&'static str>,
     listed: bool,
 }
 
@@ -87,7 +28,16 @@ impl<'a> Section<'a> {
     /// The whole file.
     pub(super) fn root(notes: &'a Notes<'a>, place: &'a Place, table: &'a Table) -> Self {
         let (path, generic) = (String::new(), String::new());
-        Self { notes, place, path, generic, table: Some(table), known: Vec::new(), listed: true }
+        Self {
+            notes,
+            place,
+            path,
+            generic,
+            table: Some(table),
+            known: Vec::new(),
+            later: Vec::new(),
+            listed: true,
+        }
     }
 
     /// An element of a list of tables, or a table inside one; told when it is no table.
@@ -97,7 +47,16 @@ impl<'a> Section<'a> {
             _ => None,
         };
         let (notes, place, path) = (field.notes, &field.node.place, field.path.clone());
-        Self { notes, place, path, generic, table, known: Vec::new(), listed: true }
+        Self {
+            notes,
+            place,
+            path,
+            generic,
+            table,
+            known: Vec::new(),
+            later: Vec::new(),
+            listed: true,
+        }
     }
 
     /// The value under `key`; `None` when it is left out.
@@ -121,19 +80,23 @@ impl<'a> Section<'a> {
     /// The table under `key`; an empty one when it is left out.
     pub(super) fn section(&mut self, key: &'static str, example: &str) -> Self {
         let generic = join(&self.generic, key);
-        match self.find(key) {
-            Some(field) => {
-                if !matches!(field.node.kind, Kind::Table(_)) {
-                    field.wrong_kind::<()>("a table", example);
-                }
-                Self::of(&field, generic)
-            }
-            None => {
-                let path = join(&self.path, key);
-                let (notes, place) = (self.notes, self.place);
-                Self { notes, place, path, generic, table: None, known: Vec::new(), listed: true }
-            }
+        let Some(field) = self.find(key) else {
+            let (notes, place, path) = (self.notes, self.place, join(&self.path, key));
+            return Self {
+                notes,
+                place,
+                path,
+                generic,
+                table: None,
+                known: Vec::new(),
+                later: Vec::new(),
+                listed: true,
+            };
+        };
+        if !matches!(field.node.kind, Kind::Table(_)) {
+            field.wrong_kind::<()>("a table", example);
         }
+        Self::of(&field, generic)
     }
 
     /// The elements of the list of tables under `key`, empty when it is left out;
@@ -154,18 +117,20 @@ impl<'a> Section<'a> {
                 None => format!("{}[{index}]", field.path),
             };
             let item = Field { notes: self.notes, node, path };
-            if !matches!(node.kind, Kind::Table(_)) {
-                item.wrong_kind::<()>("a table", &format!("[[{key}]]"));
+            match node.kind {
+                Kind::Table(_) => Some(Self::of(&item, generic.clone())),
+                _ => item.wrong_kind("a table", &format!("[[{key}]]")),
             }
-            Self::of(&item, generic.clone())
         };
-        Some(items.iter().enumerate().map(element).collect())
+        // All are looked at before one that is no table ends it.
+        let elements: Vec<_> = items.iter().enumerate().map(element).collect();
+        elements.into_iter().collect()
     }
 
     /// Refuses a key of the contract that this version does not act on, unless it has
     /// the value that asks for nothing.
     pub(super) fn later(&mut self, key: &'static str, idle: Option<&str>) {
-        self.known.push(key);
+        self.later.push(key);
         let Some(field) = self.field(key) else { return };
         let value = match &field.node.kind {
             Kind::Text(text) => text.as_str(),
@@ -213,7 +178,8 @@ impl<'a> Section<'a> {
         let Some(table) = self.table else { return };
         let mut unknown = self.notes.unknown.borrow_mut();
         for entry in &table.0 {
-            if !self.known.contains(&entry.key.as_str()) {
+            let key = entry.key.as_str();
+            if !self.known.contains(&key) && !self.later.contains(&key) {
                 unknown.push(Unknown {
                     place: entry.place.clone(),
                     path: self.path.clone(),
@@ -233,13 +199,5 @@ impl<'a> Section<'a> {
         let entry = self.table.and_then(|table| table.get(key));
         let place = entry.map_or(self.place, |entry| &entry.node.place).clone();
         Fault { place, key: join(&self.path, key), what, instead }
-    }
-}
-
-fn join(path: &str, key: &str) -> String {
-    match (path.is_empty(), key.is_empty()) {
-        (true, _) => key.to_owned(),
-        (_, true) => path.to_owned(),
-        _ => format!("{path}.{key}"),
     }
 }

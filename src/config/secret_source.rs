@@ -93,13 +93,15 @@ impl Field<'_> {
         });
         let mode = match read {
             Ok(mode) => mode,
-            Err(error) => return self.fault(format!("cannot read {path:?}: {error}"), instead),
+            Err(error) => {
+                return self.fault(format!("cannot read {}: {error}", path.display()), instead);
+            }
         };
         if text.len() as u64 > SECRET_BYTES_MAX {
-            return self.fault(format!("{path:?} is larger than 64 KiB"), instead);
+            return self.fault(format!("{} is larger than 64 KiB", path.display()), instead);
         }
         if is_ours && mode & 0o044 != 0 {
-            let what = format!("others than its owner may read {path:?}");
+            let what = format!("others than its owner may read {}", path.display());
             self.warn(what, format!("run chmod 600 {}", path.display()));
         }
         Some(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -24,13 +24,13 @@ const SOURCES_MAX: usize = 64;
 /// Each target has a worker with a client of its own, and every event gets a row for each.
 const TARGETS_MAX: usize = 128;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// HPE keeps entries for three months (HPE developer portal, audit logs v1): an id that
 /// is forgotten sooner could come back as new.
-const API_RETENTION: Duration = Duration::from_secs(93 * 86_400);
+const API_RETENTION: Duration = Duration::from_hours(93 * 24);
 
 /// Reads the whole file; `None` only when a fault has been told.
 pub(super) fn config(mut root: Section<'_>) -> Option<Config> {

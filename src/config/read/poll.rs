@@ -14,14 +14,14 @@ use crate::model::timestamp::Timestamp;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(30);
-const OVERLAP: Duration = Duration::from_secs(15 * 60);
+const OVERLAP: Duration = Duration::from_mins(15);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// HPE answers 400 to more (HPE developer portal, audit logs v1, `limit`).
 const PAGE_LIMIT: u32 = 2000;
 
 /// Below this, entries that become visible late are seen only by luck.
-const OVERLAP_ADVISED: Duration = Duration::from_secs(2 * 60);
+const OVERLAP_ADVISED: Duration = Duration::from_mins(2);
 
 const START_FORMS: &str =
     "write \"now\", a duration back such as \"24h\", or \"2026-01-31T00:00:00Z\"";
@@ -85,7 +85,11 @@ fn cron(field: &Field<'_>) -> Option<String> {
     match CronParser::builder().seconds(Seconds::Required).build().parse(text) {
         Ok(_) => Some(text.to_owned()),
         Err(error) => field.fault(
-            format!("{} is not a cron line: {error}", quoted(text)),
+            format!(
+                "{} is not a cron line: {}",
+                quoted(text),
+                error.to_string().trim_end_matches('.')
+            ),
             format!("write six or seven fields, seconds first, UTC, for example {example}"),
         ),
     }

@@ -16,6 +16,9 @@ pub(super) const BASE_URL: &str = "https://global.api.greenlake.hpe.com";
 /// HPE's token endpoint of a workspace (HPE developer portal, authentication).
 const TOKEN_URL: &str = "{base_url}/authorization/v2/oauth2/{workspace_id}/token";
 
+/// What the id of an API client looks like.
+const CLIENT_ID: &str = "\"00000000-0000-0000-0000-000000000000\"";
+
 /// The example values of `config.toml`, which nobody can work with.
 const MANUAL_VALUES: [(&str, &str); 2] = [
     ("workspace_id", "3009de2825f211ec8a84fedebcb4a754"),
@@ -36,8 +39,8 @@ pub(super) fn source(
         .require("workspace_id", "\"3009de2825f211ec8a84fedebcb4a754\"")
         .and_then(|field| workspace_id(&field));
     let client_id = section
-        .require("client_id", "\"…\", the id of an API client of the workspace")
-        .and_then(|field| field.filled("\"…\", the id of an API client").map(str::to_owned));
+        .require("client_id", CLIENT_ID)
+        .and_then(|field| field.filled(CLIENT_ID).map(str::to_owned));
     let client_secret =
         section.require("client_secret", "{ file = \"…\" }").and_then(|field| field.secret());
     let base_url = base_url(&mut section);

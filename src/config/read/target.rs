@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::address::UrlRule;
+use crate::config::document::Kind;
 use crate::config::field::{Field, quoted};
 use crate::config::read::headers::{auth, headers};
 use crate::config::read::signing::signing;
@@ -30,7 +31,7 @@ const BATCH_EVENTS_MAX: u32 = 1000;
 /// Default pauses in seconds: 5 s to 6 h, so that a short fault costs seconds and a long
 /// one few attempts.
 const RETRY_SECS: [u64; 9] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600];
-const GIVE_UP: Duration = Duration::from_secs(72 * 3_600);
+const GIVE_UP: Duration = Duration::from_hours(72);
 
 /// A pause below this only hammers.
 const RETRY_MIN: Duration = Duration::from_millis(10);
@@ -107,7 +108,7 @@ fn advise(section: &Section<'_>, url: Option<&Url>, format: Format, signing: &Si
 fn wanted(field: &Field<'_>, known: &BTreeSet<String>) -> Vec<String> {
     let example = "[\"*\"]";
     let items = field.list(example).unwrap_or_default();
-    if matches!(&field.node.kind, crate::config::document::Kind::List(items) if items.is_empty()) {
+    if matches!(&field.node.kind, Kind::List(items) if items.is_empty()) {
         field
             .tell("is empty, so that the target gets nothing", "write [\"*\"], or enabled = false");
     }
