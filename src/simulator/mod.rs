@@ -1,1 +1,155 @@
-//! simulator.
+//! A GreenLake cloud on this machine, and a sink that stands in for a target.
+//!
+//! Floor 3, for the demo, the tests and whoever tries Tailwater out. Written from the
+//! vendor's documents and not from our client, so that the two check each other; guesses
+//! are marked as guesses where they are made. It keeps all its entries in memory, and a
+//! list of everything it ever made for an honest count.
+//!
+//! The way of a request: [`mod@loopback`] → routes → token, quota and [`faults`] →
+//! [`filter`] → [`selection`] → [`store`] → page.
+
+pub mod cloud;
+pub mod entry;
+pub mod faults;
+pub mod filter;
+pub mod invent;
+pub mod loopback;
+pub mod refusal;
+pub mod selection;
+pub mod store;
+pub mod traffic;
+
+mod control;
+mod logs;
+mod quota;
+mod render;
+mod request;
+mod spoil;
+mod token_endpoint;
+mod tokens;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Secret;
+use crate::model::clock::Clock;
+
+pub use cloud::Cloud;
+pub use entry::Workspace;
+pub use loopback::BindError;
+pub use tokens::TokenForm;
+pub use traffic::Traffic;
+
+/// `requests_per_minute` for those who want no limit.
+pub const UNLIMITED: u32 = 1_000_000_000;
+
+/// How the simulated cloud is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The cloud's time.
+    pub clock: Clock,
+    /// Its only workspace.
+    pub workspace: Workspace,
+    /// The only API client.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret,
+    /// How long a token lives, at least a second.
+    pub token_life: Duration,
+    /// What a token looks like.
+    pub token_form: TokenForm,
+    /// Requests to the audit log in a minute; [`UNLIMITED`] for no limit.
+    pub requests_per_minute: u32,
+    /// Says `remainingRecords: true` also where nothing remains, as the official sample does.
+    pub is_contradictory: bool,
+    /// How busy the workspace is.
+    pub traffic: Traffic,
+    /// The same seed makes the same entries.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    /// A quiet workspace with the documented limits, on a free port.
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            clock: Clock::system(),
+            workspace: Workspace {
+                id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
+                name: "Simulated workspace".to_owned(),
+                kind: "STANDALONE".to_owned(),
+            },
+            client_id: "b1c5d0a2-7f7e-4f4e-9c1d-2a6d1f0e8b33".to_owned(),
+            client_secret: Secret::new("simulated-client-secret"),
+            token_life: Duration::from_secs(15 * 60),
+            token_form: TokenForm::Jwt,
+            requests_per_minute: 100,
+            is_contradictory: false,
+            traffic: Traffic::default(),
+            seed: 1,
+        }
+    }
+}
+
+/// A simulated cloud that listens but does not answer before [`Simulator::run`].
+#[derive(Debug)]
+pub struct Simulator {
+    listener: TcpListener,
+    address: SocketAddr,
+    cloud: Cloud,
+}
+
+impl Simulator {
+    /// Listens; returns once the address is taken.
+    ///
+    /// # Errors
+    /// When the address is not of this machine, or is taken.
+    pub async fn bind(settings: Settings) -> Result<Self, BindError> {
+        let (listener, address) = loopback::bind(settings.listen).await?;
+        Ok(Self { listener, address, cloud: Cloud::new(settings) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to write as `base_url`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The handle to its entries and faults, good also while it runs and afterwards.
+    #[must_use]
+    pub fn cloud(&self) -> Cloud {
+        self.cloud.clone()
+    }
+
+    /// Answers requests and makes entries until `stop`; ends within seconds of it.
+    ///
+    /// # Errors
+    /// When the listening socket fails.
+    pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
+        let traffic = self.cloud.0.settings.traffic;
+        let router = logs::routes()
+            .merge(token_endpoint::routes())
+            .merge(control::routes())
+            .with_state(self.cloud.clone());
+        let (served, ()) = tokio::join!(
+            loopback::serve(self.listener, router, stop.clone()),
+            traffic::run(&self.cloud, traffic, &stop),
+        );
+        served
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! The state of the simulated cloud, and the handle by which tests and commands use it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::model::clock::Clock;
+use crate::model::timestamp::Timestamp;
+use crate::simulator::Settings;
+use crate::simulator::entry::{Entry, Made};
+use crate::simulator::faults::Faults;
+use crate::simulator::invent::Inventor;
+use crate::simulator::quota::Quota;
+use crate::simulator::store::Store;
+use crate::simulator::tokens::Tokens;
+
+/// Notices that a slow reader may fall behind before it loses the oldest.
+const NOTICES: usize = 1024;
+
+/// A handle to the running cloud; clones share it.
+#[derive(Clone, Debug)]
+pub struct Cloud(pub(super) Arc<Shared>);
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) tokens: Tokens,
+    pub(super) quota: Quota,
+    pub(super) faults: Faults,
+    pub(super) counters: Counters,
+    store: Mutex<Store>,
+    inventor: Mutex<Inventor>,
+    notices: broadcast::Sender<Notice>,
+}
+
+/// Something a person who watches would like to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// New entries, and one of them.
+    Made {
+        /// How many.
+        count: u64,
+        /// The last one's description.
+        description: String,
+    },
+    /// A token was issued.
+    Token {
+        /// Seconds it lives.
+        life: u64,
+    },
+    /// A page was given.
+    Page {
+        /// Request path and decoded filter.
+        request: String,
+        /// Items in it.
+        count: usize,
+        /// Items that match.
+        total: usize,
+    },
+    /// A request was refused, or its answer spoilt.
+    Refused {
+        /// Request path.
+        request: String,
+        /// Status and reason.
+        reason: String,
+    },
+    /// The store holds as much as it can.
+    Full,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Made { count: 1, description } => write!(f, "made     {description}"),
+            Self::Made { count, description } => {
+                write!(f, "made     {count} entries, the last: {description}")
+            }
+            Self::Token { life } => write!(f, "token    issued for {life} s"),
+            Self::Page { request, count, total } => {
+                write!(f, "page     {count} of {total} for {request}")
+            }
+            Self::Refused { request, reason } => write!(f, "refused  {reason} for {request}"),
+            Self::Full => write!(f, "full     no more entries are made"),
+        }
+    }
+}
+
+/// Requests counted since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) token_requests: AtomicU64,
+    pub(super) tokens: AtomicU64,
+    pub(super) log_requests: AtomicU64,
+    pub(super) pages: AtomicU64,
+    pub(super) unauthorized: AtomicU64,
+    pub(super) throttled: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+/// What the cloud has served since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Served {
+    /// Requests for a token.
+    pub token_requests: u64,
+    /// Tokens issued.
+    pub tokens: u64,
+    /// Requests to the audit log, refused ones included.
+    pub log_requests: u64,
+    /// Pages given, spoilt ones included.
+    pub pages: u64,
+    /// 401 and 403 answers of the audit log.
+    pub unauthorized: u64,
+    /// 429 answers of the audit log.
+    pub throttled: u64,
+    /// Bytes of the pages' bodies.
+    pub bytes: u64,
+}
+
+impl Cloud {
+    pub(super) fn new(settings: Settings) -> Self {
+        let shared = Shared {
+            tokens: Tokens::new(
+                settings.client_secret.clone(),
+                settings.token_life,
+                settings.token_form,
+            ),
+            quota: Quota::new(settings.requests_per_minute),
+            faults: Faults::new(settings.seed),
+            counters: Counters::default(),
+            store: Mutex::default(),
+            inventor: Mutex::new(Inventor::new(settings.seed)),
+            notices: broadcast::channel(NOTICES).0,
+            settings,
+        };
+        Self(Arc::new(shared))
+    }
+
+    /// The switchboard of faults.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// Ends the life of every token issued so far.
+    pub fn expire_tokens(&self) {
+        self.0.tokens.expire_all(self.clock().now());
+    }
+
+    /// Adds one entry as it is; `false`, and nothing is added, when the store is full.
+    #[must_use]
+    pub fn insert(&self, entry: Entry) -> bool {
+        self.store().insert(entry)
+    }
+
+    /// Invents `count` entries spread evenly over `[from, until)`; what became of them.
+    ///
+    /// Fewer than `count` only when the store is full.
+    pub fn generate(&self, count: u64, from: Timestamp, until: Timestamp) -> Vec<Made> {
+        let late = self.0.settings.traffic.late;
+        let mut inventor = self.inventor();
+        let mut made = Vec::new();
+        for part in 0..count {
+            let at = inventor.moment(from, until, (part, count));
+            let entry = inventor.invent(at, late);
+            let told = Made::from(&entry);
+            if !self.store().insert(entry) {
+                break;
+            }
+            made.push(told);
+        }
+        made
+    }
+
+    /// Invents `count` entries that happen now; `false` when the store is full.
+    pub(super) fn make_now(&self, count: u64) -> bool {
+        let mut last = None;
+        for _ in 0..count {
+            let entry = self.inventor().invent(self.clock().now(), self.0.settings.traffic.late);
+            last = self.is_watched().then(|| entry.description.clone());
+            if !self.store().insert(entry) {
+                self.tell(|| Notice::Full);
+                return false;
+            }
+        }
+        if let Some(description) = last {
+            self.tell(|| Notice::Made { count, description });
+        }
+        true
+    }
+
+    /// Every entry made so far, in the order of making, visible or not.
+    #[must_use]
+    pub fn made(&self) -> Vec<Made> {
+        self.made_since(0)
+    }
+
+    /// The entries made after the first `skip`.
+    #[must_use]
+    pub fn made_since(&self, skip: usize) -> Vec<Made> {
+        self.store().made().iter().skip(skip).map(Made::from).collect()
+    }
+
+    /// How many entries were made so far.
+    #[must_use]
+    pub fn made_count(&self) -> usize {
+        self.store().made().len()
+    }
+
+    /// What was served so far.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        let counters = &self.0.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Served {
+            token_requests: read(&counters.token_requests),
+            tokens: read(&counters.tokens),
+            log_requests: read(&counters.log_requests),
+            pages: read(&counters.pages),
+            unauthorized: read(&counters.unauthorized),
+            throttled: read(&counters.throttled),
+            bytes: read(&counters.bytes),
+        }
+    }
+
+    /// What happens from now on; a reader that falls far behind loses the oldest.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.0.notices.subscribe()
+    }
+
+    /// The clock that the cloud lives by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.settings.clock
+    }
+
+    pub(super) fn pause(&self, rate: f64) -> Duration {
+        self.inventor().pause(rate)
+    }
+
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who watch; costs nothing when nobody does.
+    pub(super) fn tell(&self, notice: impl FnOnce() -> Notice) {
+        if self.is_watched() {
+            // An error means that the last one has just stopped watching.
+            let _ = self.0.notices.send(notice());
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.0.notices.receiver_count() > 0
+    }
+
+    fn inventor(&self) -> MutexGuard<'_, Inventor> {
+        self.0.inventor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
