@@ -36,6 +36,7 @@ function inspect(mode, headers, body, secrets) {
     }
   } catch (error) {
     faults.push(`the CloudEvents SDK refuses it: ${error.message}`);
+    return { events: [], faults };
   }
   if (mode === "binary" && "ce-datacontenttype" in headers) {
     faults.push("ce-datacontenttype may not be a header");
