@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::exit::Exit;
 use crate::config::{Config, Environment, Fault, Faults, Loaded, Place};
 
 /// What `tailwater check` takes.
@@ -18,33 +19,13 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-/// What a check has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Everything is in order: exit code 0.
-    Valid,
-    /// Faults were found and told: exit code 3.
-    Faulty,
-}
-
-impl Verdict {
-    /// The process's exit code.
-    #[must_use]
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::Valid => 0,
-            Self::Faulty => 3,
-        }
-    }
-}
-
 /// Checks the configuration at `path` (or at its default places) with the environment's
 /// overrides, and tells what it finds.
 ///
 /// # Errors
 /// Standard output or standard error cannot be written to.
 #[expect(clippy::unused_async, reason = "online checks wait for HPE's answers")]
-pub async fn run(args: &CheckArgs, path: Option<PathBuf>) -> io::Result<Verdict> {
+pub async fn run(args: &CheckArgs, path: Option<PathBuf>) -> io::Result<Exit> {
     let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
     let loaded =
         Config::find(path).and_then(|path| Config::load(&path, &Environment::of_process()));
@@ -53,17 +34,17 @@ pub async fn run(args: &CheckArgs, path: Option<PathBuf>) -> io::Result<Verdict>
         (Ok(loaded), true) => {
             let verdict =
                 serde_json::json!({ "file": loaded.path.display().to_string(), "valid": true });
-            tell_json(&verdict, "warning", &loaded.warnings, &mut out).map(|()| Verdict::Valid)
+            tell_json(&verdict, "warning", &loaded.warnings, &mut out).map(|()| Exit::Done)
         }
         (Err(faults), false) => tell_faults(&faults, &mut err),
         (Err(Faults(faults)), true) => {
             let verdict = serde_json::json!({ "valid": false });
-            tell_json(&verdict, "fault", &faults, &mut out).map(|()| Verdict::Faulty)
+            tell_json(&verdict, "fault", &faults, &mut out).map(|()| Exit::Faulty)
         }
     }
 }
 
-fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Verdict> {
+fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
     for warning in &loaded.warnings {
         writeln!(err, "warning: {warning}")?;
     }
@@ -74,14 +55,14 @@ fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::
     writeln!(out, "  sources   {}", listed(&sources))?;
     writeln!(out, "  targets   {}", listed(&targets))?;
     writeln!(out, "  warnings  {}", loaded.warnings.len())?;
-    Ok(Verdict::Valid)
+    Ok(Exit::Done)
 }
 
-fn tell_faults(faults: &Faults, err: &mut dyn Write) -> io::Result<Verdict> {
+fn tell_faults(faults: &Faults, err: &mut dyn Write) -> io::Result<Exit> {
     writeln!(err, "{faults}")?;
     let plural = if faults.0.len() == 1 { "" } else { "s" };
     writeln!(err, "{} fault{plural} found", faults.0.len())?;
-    Ok(Verdict::Faulty)
+    Ok(Exit::Faulty)
 }
 
 fn tell_json(
@@ -131,7 +112,7 @@ mod tests {
     fn a_valid_file_is_summed_up() {
         let loaded = load(include_str!("../../config.toml")).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert_eq!(tell_valid(&loaded, &mut out, &mut err).unwrap(), Verdict::Valid);
+        assert_eq!(tell_valid(&loaded, &mut out, &mut err).unwrap(), Exit::Done);
         let expected =
             "config.toml is valid\n  sources   production\n  targets   siem\n  warnings  4\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -144,7 +125,7 @@ mod tests {
         let faults = load("[storage]\nkeep = 5\n").unwrap_err();
         let mut err = Vec::new();
         let verdict = tell_faults(&faults, &mut err).unwrap();
-        assert_eq!(verdict.exit_code(), 3);
+        assert_eq!(verdict.code(), 3);
         let err = String::from_utf8(err).unwrap();
         assert!(err.ends_with("\n2 faults found\n"), "{err}");
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
+use crate::cli::exit::Failure;
 use crate::config::{Config, Environment, effective};
 
 /// What `tailwater config` takes.
@@ -21,11 +22,11 @@ pub struct ConfigArgs {
 ///
 /// # Errors
 /// [`crate::config::Faults`] when the configuration is faulty; nothing was printed.
-pub fn run(args: &ConfigArgs, path: Option<PathBuf>) -> anyhow::Result<()> {
+pub fn run(args: &ConfigArgs, path: Option<PathBuf>) -> Result<(), Failure> {
     let path = Config::find(path)?;
     let loaded = Config::load(&path, &Environment::of_process())?;
     let text = if args.json { json(&loaded.config)? } else { effective(&loaded.config) };
-    anstream::stdout().write_all(text.as_bytes()).context("writing to standard output")
+    Ok(anstream::stdout().write_all(text.as_bytes())?)
 }
 
 fn json(config: &Config) -> anyhow::Result<String> {

@@ -1,4 +1,87 @@
-//! cli.
+//! The command line: one file a command.
+//!
+//! Floor 5. Errors go to standard error once, with what to do; what was asked for goes to
+//! standard output, plain enough for a pipe.
 
+pub mod backup;
 pub mod check;
 pub mod config;
+pub mod deliveries;
+mod exit;
+pub mod history;
+mod ledger;
+mod output;
+pub mod replay;
+pub mod targets;
+mod when;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+/// Version and commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TAILWATER_COMMIT"), ")");
+
+/// Carries HPE GreenLake's audit log to webhooks: polled, kept once, delivered as signed
+/// CloudEvents
+#[derive(Debug, Parser)]
+#[command(name = "tailwater", version = VERSION, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 check found faults, \
+75 try again later, 78 bad configuration.")]
+pub struct Cli {
+    /// Configuration [default: config.toml, then /etc/tailwater/config.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the configuration; --online also asks every source
+    Check(check::CheckArgs),
+    /// List events
+    History(history::HistoryArgs),
+    /// List deliveries
+    Deliveries(deliveries::DeliveriesArgs),
+    /// List targets, or resume one that is gone
+    Targets(targets::TargetsArgs),
+    /// Deliver again: one event, or dead letters
+    Replay(replay::ReplayArgs),
+    /// Write a consistent copy of the ledger, beside a running daemon or without one
+    Backup(backup::BackupArgs),
+    /// Print the effective configuration, secrets masked
+    Config(config::ConfigArgs),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Failure`] holds the exit code and what to tell.
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let path = self.config;
+        match self.command {
+            Command::Check(args) => Ok(check::run(&args, path).await?),
+            Command::History(args) => history::run(args, path).await,
+            Command::Deliveries(args) => deliveries::run(args, path).await,
+            Command::Targets(args) => targets::run(args, path).await,
+            Command::Replay(args) => replay::run(args, path).await,
+            Command::Backup(args) => backup::run(&args, path).await,
+            Command::Config(args) => config::run(&args, path).map(|()| Exit::Done),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -9,7 +9,7 @@ use crate::config::document::parse;
 use crate::config::environment::Environment;
 use crate::config::fault::{Fault, Faults, Place};
 use crate::config::notes::Notes;
-use crate::config::read::config;
+use crate::config::read::{config, storage};
 use crate::config::reader::Section;
 use crate::config::sections::Config;
 
@@ -52,17 +52,7 @@ impl Config {
     /// # Errors
     /// Every fault of the file at once, none of which repeats a secret.
     pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Faults> {
-        let file = path.display().to_string();
-        let text = read(path).map_err(|error| {
-            let instead = match error.kind() {
-                ErrorKind::NotFound => "write it, or name another one: --config FILE",
-                ErrorKind::PermissionDenied => {
-                    "let this user read it, or name another one: --config FILE"
-                }
-                _ => "name a readable TOML file: --config FILE",
-            };
-            Faults::of_file(&file, format!("cannot read the configuration: {error}"), instead)
-        })?;
+        let (file, text) = read_file(path)?;
         let (config, warnings) = Self::parse(&file, &text, environment)?;
         Ok(Loaded { config, warnings, path: path.to_owned() })
     }
@@ -87,6 +77,27 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the ledger is, by the file at `path` and `environment`: for commands that
+    /// need nothing else. Faults outside `[storage]`, such as a secret that this user may
+    /// not read, do not matter.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no TOML, or its `[storage]` is faulty.
+    pub fn ledger_path(path: &Path, environment: &Environment) -> Result<PathBuf, Faults> {
+        let (file, text) = read_file(path)?;
+        let mut table = parse(&file, &text)?;
+        // What cannot be laid is somebody else's key, or is told by `check`.
+        let _ = environment.overlay(&mut table);
+        let notes = Notes::new(environment);
+        let place = Place::Whole { file: file.into() };
+        let mut root = Section::root(&notes, &place, &table);
+        let storage = storage(root.section("storage", "[storage]"));
+        let faults = notes.faults.take();
+        if faults.is_empty() { Ok(storage.path) } else { Err(Faults(faults)) }
+    }
+}
+
 /// Every key that can be written, without names and numbers: `source.poll.interval`.
 #[must_use]
 pub fn known_keys() -> BTreeSet<String> {
@@ -106,6 +117,22 @@ fn read_text(file: &str, text: &str, notes: &Notes<'_>) -> Result<Option<Config>
     let config = config(root);
     notes.finish();
     Ok(config)
+}
+
+/// The name that faults show, and the text.
+fn read_file(path: &Path) -> Result<(String, String), Faults> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|error| {
+        let instead = match error.kind() {
+            ErrorKind::NotFound => "write it, or name another one: --config FILE",
+            ErrorKind::PermissionDenied => {
+                "let this user read it, or name another one: --config FILE"
+            }
+            _ => "name a readable TOML file: --config FILE",
+        };
+        Faults::of_file(&file, format!("cannot read the configuration: {error}"), instead)
+    })?;
+    Ok((file, text))
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

@@ -29,7 +29,7 @@ pub struct Due {
 }
 
 /// One line of `delivery_log`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DeliveryRow {
     /// The event's place in the ledger.
     pub sequence: Sequence,

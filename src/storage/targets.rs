@@ -10,7 +10,8 @@ use crate::storage::{Ledger, Reader};
 pub type TargetId = i64;
 
 /// Whether anything is sent to a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TargetState {
     /// It gets its deliveries.
     Active,
@@ -38,7 +39,7 @@ impl TargetState {
 }
 
 /// A target with its figures, as `target_status` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TargetRow {
     /// Its name in the configuration, today's or an earlier one's.
     pub name: String,

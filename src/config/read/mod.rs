@@ -71,7 +71,8 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     })
 }
 
-fn storage(mut section: Section<'_>) -> StorageConfig {
+/// `[storage]`.
+pub(super) fn storage(mut section: Section<'_>) -> StorageConfig {
     let path = section.find("path").and_then(|field| field.path("\"tailwater.db\""));
     let keep = section.duration("keep", 100 * DAY, &(DAY..=3_650 * DAY));
     let min_free = section.find("min_free");
