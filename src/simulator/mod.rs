@@ -16,6 +16,7 @@ pub mod invent;
 pub mod loopback;
 pub mod refusal;
 pub mod selection;
+pub mod sink;
 pub mod store;
 pub mod traffic;
 
