@@ -1,1 +1,4 @@
 //! cli.
+
+pub mod simulate;
+pub mod sink;

@@ -66,9 +66,9 @@ pub(super) async fn receive(
 fn fail(sink: &SinkHandle, decision: Decision) -> Response {
     sink.tally().counts.failed_on_demand += 1;
     let status = match decision.answer {
-        Answer::Status(code) => {
-            Some(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
-        }
+        // A 1xx would be no answer at all.
+        Answer::Status(code @ 200..) => StatusCode::from_u16(code).ok(),
+        Answer::Status(_) => Some(StatusCode::INTERNAL_SERVER_ERROR),
         Answer::Normal | Answer::None => None,
     };
     let told = status.map(|status| status.as_u16());
