@@ -135,12 +135,7 @@ fn introduce(args: &Args, simulator: &Simulator, made: usize) -> std::io::Result
     writeln!(out, "[source.poll]")?;
     writeln!(out, "interval = \"5s\"")?;
     if made > 0 {
-        let back = Duration::from_secs(args.over.as_secs() + 1);
-        writeln!(
-            out,
-            "start = \"{}\"",
-            humantime::format_duration(back).to_string().replace(' ', "")
-        )?;
+        writeln!(out, "start = \"{}s\"", args.over.as_secs() + 1)?;
     }
     writeln!(out, "# Trouble, until `-d '[]'`:")?;
     writeln!(out, "# curl -X PUT {url}/simulator/faults -H 'content-type: application/json' \\")?;

@@ -128,7 +128,7 @@ impl fmt::Display for Arrival {
                 }
                 for part in about.iter().filter(|part| !part.is_empty()) {
                     // Data is anybody's text: no line break or escape code may act here.
-                    write!(f, "  {}", part.escape_debug())?;
+                    write!(f, "  {}", part.replace(char::is_control, " "))?;
                 }
                 Ok(())
             }

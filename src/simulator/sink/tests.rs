@@ -218,7 +218,7 @@ async fn arrivals_are_told_in_one_harmless_line() {
     assert_eq!(
         first,
         "2026-03-01T11:59:58.000Z  audit-log.v1.logs.created  id-1  signature not checked  \
-         firmware  zoë  line\\nbreak"
+         firmware  zoë  line break"
     );
     assert!(arrivals.recv().await.unwrap().to_string().contains("  REPEAT  "));
     fixture.end().await;
