@@ -11,7 +11,9 @@ mod exit;
 pub mod history;
 mod ledger;
 mod output;
+pub mod poll;
 pub mod replay;
+pub mod run;
 pub mod targets;
 mod when;
 
@@ -40,8 +42,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon: poll every source, deliver to every target
+    Run,
     /// Check the configuration; --online also asks every source
     Check(check::CheckArgs),
+    /// Poll once now, then exit
+    Poll(poll::PollArgs),
     /// List events
     History(history::HistoryArgs),
     /// List deliveries
@@ -64,7 +70,9 @@ impl Cli {
     pub async fn run(self) -> Result<Exit, Failure> {
         let path = self.config;
         match self.command {
+            Command::Run => run::run(path).await,
             Command::Check(args) => Ok(check::run(&args, path).await?),
+            Command::Poll(args) => poll::run(&args, path).await,
             Command::History(args) => history::run(args, path).await,
             Command::Deliveries(args) => deliveries::run(args, path).await,
             Command::Targets(args) => targets::run(args, path).await,

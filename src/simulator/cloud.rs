@@ -160,6 +160,7 @@ impl Cloud {
     /// Invents `count` entries spread evenly over `[from, until)`; what became of them.
     ///
     /// Fewer than `count` only when the store is full.
+    #[expect(clippy::must_use_candidate, reason = "most callers want the entries, not the list")]
     pub fn generate(&self, count: u64, from: Timestamp, until: Timestamp) -> Vec<Made> {
         let late = self.0.settings.traffic.late;
         let mut inventor = self.inventor();

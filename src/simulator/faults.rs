@@ -14,7 +14,7 @@ pub enum Place {
     /// Requests to the audit log.
     #[default]
     Logs,
-    /// Requests for a token.
+    /// Requests for a token. Kinds that spoil a page have no effect there.
     Token,
 }
 
@@ -36,6 +36,8 @@ pub enum FaultKind {
     Slow,
     /// 200 with HTML instead of JSON.
     Garbage,
+    /// The connection closes without an answer.
+    HangUp,
     /// `count` is one more than there are items.
     WrongCount,
     /// No `count`.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use url::form_urlencoded;
@@ -13,7 +13,7 @@ use crate::simulator::cloud::{Cloud, Notice};
 use crate::simulator::faults::{FaultKind, Hint, HintForm, Place};
 use crate::simulator::filter::Version;
 use crate::simulator::quota::Allowance;
-use crate::simulator::refusal::{Refusal, http_date};
+use crate::simulator::refusal::Refusal;
 use crate::simulator::render::{self, Count, Envelope};
 use crate::simulator::request::{self, Deafness};
 use crate::simulator::spoil;
@@ -89,8 +89,6 @@ async fn answer(
     if !(is_on_demand && response.status() != StatusCode::OK) {
         allowance.tell(response.headers_mut());
     }
-    let date = HeaderValue::try_from(http_date(cloud.clock().now())).expect("letters and digits");
-    response.headers_mut().insert(header::DATE, date);
     response
 }
 
@@ -178,6 +176,7 @@ fn page(
     Ok(match kind {
         Some(FaultKind::CutBody) => spoil::cut(&body),
         Some(FaultKind::Garbage) => spoil::garbage(),
+        Some(FaultKind::HangUp) => spoil::hang_up(),
         _ => json(body),
     })
 }
@@ -200,5 +199,6 @@ fn shown(uri: &Uri) -> String {
     for (name, value) in form_urlencoded::parse(query) {
         text.extend([" ", &name, "=", &value]);
     }
-    text
+    // The query is anybody's text: no line break or escape code may act on a terminal.
+    text.replace(char::is_control, "?")
 }

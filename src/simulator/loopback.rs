@@ -18,6 +18,9 @@ pub enum BindError {
     /// Neither the simulator nor the sink is made to face a network.
     #[error("{0} is not a loopback address; write 127.0.0.1:{port} instead", port = .0.port())]
     NotLoopback(SocketAddr),
+    /// No request could ever be for this path.
+    #[error("the path {0:?} cannot be used; write one like \"/hooks\", not below \"/sink\"")]
+    Path(String),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Listen {

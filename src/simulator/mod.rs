@@ -16,6 +16,7 @@ pub mod invent;
 pub mod loopback;
 pub mod refusal;
 pub mod selection;
+pub mod sink;
 pub mod store;
 pub mod traffic;
 
@@ -32,11 +33,16 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Secret;
 use crate::model::clock::Clock;
+use crate::simulator::refusal::http_date;
 
 pub use cloud::Cloud;
 pub use entry::Workspace;
@@ -142,6 +148,7 @@ impl Simulator {
         let router = logs::routes()
             .merge(token_endpoint::routes())
             .merge(control::routes())
+            .layer(map_response_with_state(self.cloud.clone(), stamp))
             .with_state(self.cloud.clone());
         let (served, ()) = tokio::join!(
             loopback::serve(self.listener, router, stop.clone()),
@@ -149,6 +156,13 @@ impl Simulator {
         );
         served
     }
+}
+
+/// Writes the cloud's own time into `Date`: it may be another than the machine's.
+async fn stamp(State(cloud): State<Cloud>, mut response: Response) -> Response {
+    let date = HeaderValue::try_from(http_date(cloud.clock().now())).expect("letters and digits");
+    response.headers_mut().insert(header::DATE, date);
+    response
 }
 
 #[cfg(test)]

@@ -127,3 +127,72 @@ impl Selection {
 fn second_at_or_after(at: Timestamp) -> i64 {
     at.secs() + i64::from(at != at.truncated_to_second())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::filter::parse;
+
+    #[test]
+    fn every_field_decides_on_its_own_property() {
+        use Version::{V1, V2Beta1};
+        let mut entry = Entry::new("id", Timestamp::from_secs(0), "User jane logged out");
+        entry.ip_address = Some("203.0.113.7".parse().unwrap());
+        let workspace = Workspace {
+            id: "w".to_owned(),
+            name: "Example workspace".to_owned(),
+            kind: "MSP".to_owned(),
+        };
+        for (version, text, is_match) in [
+            (V1, "category eq 'User Management'", true),
+            (V1, "category eq 'user management'", false),
+            (V1, "category in ('Firmware', 'User Management')", true),
+            (V1, "description eq 'User jane'", false),
+            (V1, "contains(description, 'jane')", true),
+            (V1, "contains(additionalInfo/ipAddress, '203.0')", true),
+            (V1, "contains(user/username, '@example.com')", true),
+            (V1, "workspace/workspaceName eq 'Example workspace'", true),
+            (V1, "application/id eq '00000000-0000-0000-0000-000000000000'", true),
+            (V1, "region eq 'us-west'", false),
+            (V1, "hasDetails eq 'false' and category eq 'Firmware'", false),
+            (V2Beta1, "username eq 'jane@example.com'", true),
+            (V2Beta1, "ipAddress eq '203.0.113.8'", false),
+            (V2Beta1, "workspace/type eq 'MSP'", true),
+            (V2Beta1, "region eq 'global' and hasDetails eq 'false'", true),
+            (V2Beta1, "serviceOffer/id in ('a', 'b')", false),
+        ] {
+            let selection = Selection::new(version, parse(version, text).unwrap(), &workspace);
+            assert_eq!(selection.accepts(&entry), is_match, "{text}");
+        }
+    }
+
+    #[test]
+    fn v2beta1_means_the_platform_unless_a_service_is_named() {
+        let mut entry = Entry::new("id", Timestamp::from_secs(0), "text");
+        let mut service = (*entry.service).clone();
+        service.id = "a".to_owned();
+        entry.service = service.into();
+        let workspace = Workspace { id: String::new(), name: String::new(), kind: String::new() };
+        for (version, text, is_match) in [
+            (Version::V1, "", true),
+            (Version::V2Beta1, "", false),
+            (Version::V2Beta1, "serviceOffer/id eq 'a'", true),
+        ] {
+            let selection = Selection::new(version, parse(version, text).unwrap(), &workspace);
+            assert_eq!(selection.accepts(&entry), is_match, "{version:?} {text}");
+        }
+    }
+
+    #[test]
+    fn free_text_is_found_in_any_property_and_case() {
+        let entry = Entry::new("id", Timestamp::from_secs(0), "Ärger in Köln");
+        let workspace =
+            Workspace { id: String::new(), name: "Lab".to_owned(), kind: String::new() };
+        for (text, is_match) in
+            [("ärger", true), ("LAB", true), ("JANE@", true), ("", true), ("bonn", false)]
+        {
+            let selection = Selection::new(Version::V1, Vec::new(), &workspace);
+            assert_eq!(selection.searching(Some(text)).accepts(&entry), is_match, "{text}");
+        }
+    }
+}

@@ -279,6 +279,7 @@ async fn spoilt_answers_are_spoilt_as_asked_and_then_no_more() {
     assert!(broken["items"][0].get("id").is_none());
     let shifted = body(spoilt(FaultKind::IgnoreOffset).await.unwrap()).await;
     assert_eq!((&shifted["offset"], &shifted["items"][5]), (&json!(0), &good["items"][0]));
+    assert!(spoilt(FaultKind::HangUp).await.unwrap_err().is_request());
     let forbidden = spoilt(FaultKind::Forbidden).await.unwrap();
     assert_eq!(forbidden.status(), StatusCode::FORBIDDEN);
 

@@ -54,6 +54,7 @@ async fn issue(
     match verdict.kind {
         Some(FaultKind::CutBody) => spoil::cut(&body.to_string().into_bytes()),
         Some(FaultKind::Garbage) => spoil::garbage(),
+        Some(FaultKind::HangUp) => spoil::hang_up(),
         _ => ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response(),
     }
 }

@@ -1,0 +1,269 @@
+//! `tailwater simulate`: a GreenLake cloud on this machine.
+
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Secret;
+use crate::simulator::cloud::{Cloud, Notice};
+use crate::simulator::traffic::{Burst, Late};
+use crate::simulator::{Settings, Simulator, TokenForm, Traffic, UNLIMITED, Workspace};
+
+/// Run a GreenLake cloud on this machine: token endpoint, audit log, faults on demand
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen; loopback only, port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8490")]
+    listen: SocketAddr,
+    /// New entries, such as 2/s, 30/m or 5/h; 0/s for none
+    #[arg(long, default_value = "1/s", value_parser = parse_rate)]
+    rate: f64,
+    /// Crowds of entries on top of it: how many, and how often (500:1m)
+    #[arg(long, value_name = "SIZE:EVERY", value_parser = parse_burst)]
+    burst: Option<Burst>,
+    /// Entries that become visible late: how many of them, and how late (5%:10s)
+    #[arg(long, value_name = "SHARE:DELAY", value_parser = parse_late)]
+    late: Option<Late>,
+    /// Entries to make before the start, spread over --over
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    backfill: u64,
+    /// How far --backfill goes back
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
+    over: Duration,
+    /// The same seed makes the same entries
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long a token lives, at least 1s
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_life)]
+    token_life: Duration,
+    /// Give tokens that tell nothing instead of JWTs
+    #[arg(long)]
+    opaque_tokens: bool,
+    /// Requests to the audit log in a minute; 0 for no limit
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    rate_limit: u32,
+    /// Workspace id, 32 hex digits
+    #[arg(long, value_name = "ID")]
+    workspace_id: Option<String>,
+    /// OAuth2 client id
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+    /// OAuth2 client secret
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "TAILWATER_SIMULATE_SECRET",
+        hide_env_values = true,
+        value_parser = super::sink::parse_secret
+    )]
+    client_secret: Option<Secret>,
+    /// Print the configuration and nothing else
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the cloud until `stop`, telling on standard output what happens.
+///
+/// # Errors
+/// When the address cannot be used or standard output is closed.
+pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let simulator = Simulator::bind(settings(&args)).await.context("the simulated cloud")?;
+    let cloud = simulator.cloud();
+    let now = cloud.clock().now();
+    let made = cloud.generate(args.backfill, now.minus(args.over), now).len();
+    introduce(&args, &simulator, made)?;
+    let notices = (!args.quiet).then(|| cloud.notices());
+    // When either ends, standard output being closed included, so does the other.
+    let halt = stop.child_token();
+    let (served, told) = tokio::join!(
+        async {
+            let _stop_the_other = halt.clone().drop_guard();
+            simulator.run(halt.clone()).await
+        },
+        async {
+            let Some(notices) = notices else { return Ok(()) };
+            let _stop_the_other = halt.clone().drop_guard();
+            tell(&cloud, notices, &halt).await
+        },
+    );
+    served.context("the simulated cloud")?;
+    told.context("standard output")?;
+    Ok(())
+}
+
+fn settings(args: &Args) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        listen: args.listen,
+        workspace: Workspace {
+            id: args.workspace_id.clone().unwrap_or(defaults.workspace.id),
+            ..defaults.workspace
+        },
+        client_id: args.client_id.clone().unwrap_or(defaults.client_id),
+        client_secret: args.client_secret.clone().unwrap_or(defaults.client_secret),
+        token_life: args.token_life,
+        token_form: if args.opaque_tokens { TokenForm::Opaque } else { TokenForm::Jwt },
+        requests_per_minute: if args.rate_limit == 0 { UNLIMITED } else { args.rate_limit },
+        traffic: Traffic {
+            rate: args.rate,
+            burst: args.burst,
+            late: args.late.unwrap_or_default(),
+        },
+        seed: args.seed,
+        ..defaults
+    }
+}
+
+/// Prints what to put into `config.toml`, and how to make trouble.
+fn introduce(args: &Args, simulator: &Simulator, made: usize) -> std::io::Result<()> {
+    let Settings { workspace, client_id, client_secret, .. } = settings(args);
+    let url = simulator.base_url();
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut out = stdout().lock();
+    writeln!(out, "# A simulated GreenLake cloud, {made} entries so far. For config.toml:")?;
+    writeln!(out, "[[source]]")?;
+    writeln!(out, "name = \"simulated\"")?;
+    writeln!(out, "workspace_id = {}", quoted(&workspace.id))?;
+    writeln!(out, "client_id = {}", quoted(&client_id))?;
+    writeln!(out, "client_secret = {}", quoted(client_secret.expose()))?;
+    writeln!(out, "base_url = {}", quoted(&url))?;
+    writeln!(out, "[source.poll]")?;
+    writeln!(out, "interval = \"5s\"")?;
+    if made > 0 {
+        writeln!(out, "start = \"{}s\"", args.over.as_secs() + 1)?;
+    }
+    writeln!(out, "# Trouble, until `-d '[]'`:")?;
+    writeln!(out, "# curl -X PUT {url}/simulator/faults -H 'content-type: application/json' \\")?;
+    writeln!(
+        out,
+        "#   -d '[{{\"kind\": \"too-many-requests\", \"hint\": \"retry-after\", \"seconds\": 10}}]'"
+    )?;
+    out.flush()
+}
+
+async fn tell(
+    cloud: &Cloud,
+    mut notices: Receiver<Notice>,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
+    loop {
+        let notice = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            notice = notices.recv() => notice,
+        };
+        let at = cloud.clock().now().to_rfc3339_secs();
+        match notice {
+            Ok(notice) => writeln!(stdout(), "{at}  {notice}")?,
+            Err(RecvError::Lagged(count)) => writeln!(stdout(), "{at}  … {count} lines left out")?,
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let fault = || "write a number and a unit, such as 2/s, 30/m or 5/h".to_owned();
+    let (number, unit) = text.split_once('/').ok_or_else(fault)?;
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(fault()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| fault())?;
+    let rate = number / seconds;
+    if (0.0..=100_000.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("a rate is 0/s to 100000/s".to_owned())
+    }
+}
+
+fn parse_burst(text: &str) -> Result<Burst, String> {
+    let fault = || "write a number and a duration, such as 500:1m".to_owned();
+    let (size, every) = text.split_once(':').ok_or_else(fault)?;
+    let size = size.parse().map_err(|_| fault())?;
+    let every = humantime::parse_duration(every).map_err(|_| fault())?;
+    if every < Duration::from_millis(100) {
+        return Err("bursts are at least 100ms apart".to_owned());
+    }
+    Ok(Burst { size, every })
+}
+
+fn parse_late(text: &str) -> Result<Late, String> {
+    let fault = || "write a share and a duration, such as 5%:10s".to_owned();
+    let (share, delay) = text.split_once("%:").ok_or_else(fault)?;
+    let share: f64 = share.parse().map_err(|_| fault())?;
+    let delay = humantime::parse_duration(delay).map_err(|_| fault())?;
+    if !(0.0..=100.0).contains(&share) {
+        return Err("a share is 0% to 100%".to_owned());
+    }
+    Ok(Late { fraction: share / 100.0, delay })
+}
+
+fn parse_life(text: &str) -> Result<Duration, String> {
+    let life = humantime::parse_duration(text).map_err(|fault| fault.to_string())?;
+    if life < Duration::from_secs(1) {
+        return Err("a token lives at least 1s".to_owned());
+    }
+    Ok(life)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Settings, String> {
+        Command::try_parse_from(line.split(' '))
+            .map(|command| settings(&command.args))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_become_settings() {
+        let settings = parse(
+            "simulate --rate 30/m --burst 500:1m --late 5%:10s --rate-limit 0 --token-life 899s",
+        )
+        .unwrap();
+        let traffic = Traffic {
+            rate: 0.5,
+            burst: Some(Burst { size: 500, every: Duration::from_secs(60) }),
+            late: Late { fraction: 0.05, delay: Duration::from_secs(10) },
+        };
+        assert_eq!(settings.traffic, traffic);
+        assert_eq!(settings.requests_per_minute, UNLIMITED);
+        assert_eq!(settings.token_life, Duration::from_secs(899));
+        let plain = parse("simulate").unwrap();
+        assert_eq!((plain.listen.port(), plain.requests_per_minute), (8490, 100));
+    }
+
+    #[test]
+    fn bad_values_say_what_to_write_instead() {
+        for (line, hint) in [
+            ("simulate --rate fast", "2/s"),
+            ("simulate --rate -1/s", "0/s"),
+            ("simulate --rate NaN/s", "0/s"),
+            ("simulate --burst 500", "500:1m"),
+            ("simulate --burst 5:1ms", "100ms"),
+            ("simulate --late 5:10s", "5%:10s"),
+            ("simulate --late 500%:10s", "100%"),
+            ("simulate --token-life 1ms", "1s"),
+        ] {
+            let line = line.replace("--rate -1/s", "--rate=-1/s");
+            let fault = parse(&line).expect_err(&line);
+            assert!(fault.contains(hint), "{line}: {fault}");
+        }
+    }
+}
