@@ -77,7 +77,7 @@ async fn a_body_is_read_up_to_its_limit() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_stops_at_the_limit() {
-    let (url, _peer) = peer(answer("", &[b'x'; 100_000]), false).await;
+    let (url, _peer) = peer(answer("", &vec![b'x'; 100_000]), false).await;
     let response = make(&options()).get(&url).send().await.expect("an answer");
     assert_eq!(read_bounded(response, 1_000).await, Err(BodyError::TooLarge));
 }
