@@ -25,7 +25,7 @@ impl Refusal {
     /// Reads the body of an audit-log answer.
     ///
     /// HPE's form is `errorCode`, `message`, `debugId` and `errorDetails[]` with issues,
-    /// metadata or `retryAfterSeconds` (OpenAPI description of audit-log v2beta1). Any
+    /// metadata or `retryAfterSeconds` (the interface description of audit-log v2beta1). Any
     /// other body is shown by its first 200 characters. None of `secrets` is shown even
     /// if the answer repeats it.
     pub(crate) fn of_api(body: &[u8], secrets: &[&str]) -> Self {
@@ -67,11 +67,11 @@ fn hpe_text(json: &Value) -> Option<String> {
         for (key, value) in detail.get("metadata").and_then(Value::as_object).into_iter().flatten()
         {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            text.push_str(&format!("; {key} {value}"));
+            text.extend(["; ", key.as_str(), " ", value.as_str()]);
         }
     }
     if let Some(id) = text_at(json, "debugId") {
-        text.push_str(&format!("; debugId {id}"));
+        text.extend(["; debugId ", id]);
     }
     Some(text)
 }

@@ -26,7 +26,7 @@ impl Pacer {
     /// A pacer that has not seen a request. `per_minute` is at least 2.
     pub(crate) fn new(per_minute: u32) -> Self {
         let at_once = (per_minute / 8).max(1);
-        let step = Duration::from_secs(60) / (per_minute - at_once).saturating_sub(1).max(1);
+        let step = Duration::from_mins(1) / (per_minute - at_once).saturating_sub(1).max(1);
         Self { step, slack: step * (at_once - 1), next: Duration::ZERO, held_until: Duration::ZERO }
     }
 
@@ -71,7 +71,7 @@ mod tests {
     fn no_minute_holds_the_whole_budget() {
         let sent = rush(&mut Pacer::new(REQUESTS_PER_MINUTE), 400);
         let busiest = sent.iter().map(|from| {
-            let until = *from + Duration::from_secs(60);
+            let until = *from + Duration::from_mins(1);
             sent.iter().filter(|at| (*from..until).contains(at)).count()
         });
         let busiest = busiest.max().expect("a minute");

@@ -1,4 +1,4 @@
-//! JSON with its keys in snake_case and everything else byte for byte.
+//! JSON with its keys in `snake_case` and everything else byte for byte.
 //!
 //! Works on the text, not on a parsed value: numbers of any length survive, and nothing
 //! recurses, so depth costs heap and is bounded.

@@ -8,7 +8,7 @@ use crate::model::timestamp::Timestamp;
 use crate::transport;
 
 /// No hint is obeyed for longer: a broken header must not stop a source for a day.
-pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
+pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
 
 /// Wait after a 429 without any hint. Limits are counted by the minute (HPE developer
 /// portal, rate limiting), so a few seconds help already; the caller's back-off grows.

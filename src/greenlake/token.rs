@@ -30,10 +30,10 @@ use crate::model::clock::Clock;
 
 /// Life of a token whose answer does not state it: the shortest that HPE gives, for
 /// personal API clients (Aruba developer hub, access tokens).
-const DEFAULT_LIFE: Duration = Duration::from_secs(15 * 60);
+const DEFAULT_LIFE: Duration = Duration::from_mins(15);
 
 /// Longest life believed: a broken `expires_in` must not keep a token for ever.
-const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_LIFE: Duration = Duration::from_hours(24);
 
 /// Pause between renewals that fail while the old token still lives.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);

@@ -21,9 +21,9 @@ fn make(options: &ClientOptions) -> Client {
     client(options).expect("a client")
 }
 
-/// A peer that answers each connection with `answer`, then closes it (or, if `hold`,
+/// A peer that answers each connection with `answer`, then closes it (or, if `keep_open`,
 /// leaves it open). Stops when the set is dropped.
-async fn peer(answer: Vec<u8>, hold: bool) -> (String, JoinSet<()>) {
+async fn peer(answer: Vec<u8>, keep_open: bool) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut tasks = JoinSet::new();
@@ -34,7 +34,7 @@ async fn peer(answer: Vec<u8>, hold: bool) -> (String, JoinSet<()>) {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
             let _ = stream.write_all(&answer).await;
-            if hold {
+            if keep_open {
                 held.push(stream);
             }
         }

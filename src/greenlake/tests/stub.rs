@@ -151,7 +151,7 @@ pub(super) fn source(url: &Url) -> SourceConfig {
             enabled: true,
             schedule: Schedule::Interval(Duration::from_secs(30)),
             jitter: Duration::ZERO,
-            overlap: Overlap::Fixed(Duration::from_secs(900)),
+            overlap: Overlap::Fixed(Duration::from_mins(15)),
             start: Start::At(Timestamp::default()),
             page_limit: 2000,
             timeout: Duration::from_secs(10),

@@ -4,10 +4,12 @@
 //! eventing framework, December 2024), so that a handler written for its webhooks works
 //! behind us. What only polling knows is added; what we do not know is carried on.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 
-use crate::greenlake::snake_case::{Names, append_string, append_with_snake_keys};
 use crate::greenlake::wire::members::{Members, text};
+use crate::greenlake::wire::object::Object;
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts};
 use crate::model::timestamp::Timestamp;
@@ -40,7 +42,7 @@ pub(super) fn read_entry(raw: &RawValue, workspace_id: &str) -> Result<Event, St
         time: Some(created_at.to_rfc3339()),
         datacontenttype: Some("application/json".to_owned()),
         dataschema: None,
-        extensions: std::collections::BTreeMap::new(),
+        extensions: BTreeMap::new(),
         data: Data::Json(data),
     };
     Ok(Event { workspace_id, occurred_at: created_at, envelope, facts })
@@ -83,12 +85,10 @@ fn data(
     append_user(&mut data, &mut entry);
     append_workspace(&mut data, workspace_id, workspace);
     append_application(&mut data, &mut entry);
-    match entry.take("category") {
-        Some(value) => match text(value) {
-            Some(category) => data.text("category", &normalised(&category)),
-            None => data.json("category", value.get()),
-        },
-        None => {}
+    let category = entry.take("category");
+    match category.and_then(text) {
+        Some(category) => data.text("category", &normalised(&category)),
+        None => data.member("category", category),
     }
     data.member("description", entry.take("description"));
     data.json("created_at", &created_at.millis().to_string());
@@ -107,7 +107,7 @@ fn append_user(data: &mut Object, entry: &mut Members<'_>) {
     } else if let Some(username) = entry.take("username") {
         let mut user = Object::default();
         user.json("username", username.get());
-        data.object("user", user);
+        data.object("user", &user);
     }
 }
 
@@ -118,14 +118,14 @@ fn append_workspace(data: &mut Object, id: &str, members: Option<Members<'_>>) {
     let Some(mut members) = members else {
         workspace.json("workspace_name", "null");
         workspace.json("workspace_type", "null");
-        return data.object("workspace", workspace);
+        return data.object("workspace", &workspace);
     };
     let name = members.take("workspaceName").or_else(|| members.take("name"));
     let kind = members.take("workspaceType").or_else(|| members.take("type"));
     workspace.json("workspace_name", name.map_or("null", RawValue::get));
     workspace.json("workspace_type", kind.map_or("null", RawValue::get));
     workspace.members(members.rest());
-    data.object("workspace", workspace);
+    data.object("workspace", &workspace);
 }
 
 /// v1 `application` and `region` beside it, v2beta1 `serviceOffer` with its own region.
@@ -140,7 +140,7 @@ fn append_application(data: &mut Object, entry: &mut Members<'_>) {
         application.member("application_name", offer.take("name"));
         region = offer.take("region");
         application.members(offer.rest());
-        data.object("application", application);
+        data.object("application", &application);
     }
     data.member("region", entry.take("region").or(region));
 }
@@ -167,7 +167,7 @@ fn append_info(data: &mut Object, entry: &mut Members<'_>) {
         }
         None => written.json("ip_address", address.get()),
     }
-    data.object("additional_info", written);
+    data.object("additional_info", &written);
 }
 
 /// A time as epoch milliseconds; one that cannot be read stays as it is.
@@ -179,58 +179,5 @@ fn append_time(data: &mut Object, name: &str, value: Option<&RawValue>) {
     }
 }
 
-/// A JSON object that is being written.
-#[derive(Default)]
-struct Object {
-    text: String,
-    names: Names,
-    is_too_deep: bool,
-}
-
-impl Object {
-    fn name(&mut self, name: &str) {
-        let name = self.names.take(name);
-        self.text.push(if self.text.is_empty() { '{' } else { ',' });
-        append_string(&name, &mut self.text);
-        self.text.push(':');
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
-        append_string(value, &mut self.text);
-    }
-
-    /// Adds any JSON; its keys become `snake_case`.
-    fn json(&mut self, name: &str, value: &str) {
-        self.name(name);
-        self.is_too_deep |= !append_with_snake_keys(value, &mut self.text);
-    }
-
-    fn object(&mut self, name: &str, value: Self) {
-        self.name(name);
-        self.text.push_str(if value.text.is_empty() { "{" } else { &value.text });
-        self.text.push('}');
-        self.is_too_deep |= value.is_too_deep;
-    }
-
-    /// Adds what is there; nothing for what is not.
-    fn member(&mut self, name: &str, value: Option<&RawValue>) {
-        if let Some(value) = value {
-            self.json(name, value.get());
-        }
-    }
-
-    fn members<'a>(&mut self, members: impl Iterator<Item = (&'a str, &'a RawValue)>) {
-        for (name, value) in members {
-            self.json(name, value.get());
-        }
-    }
-
-    fn finish(mut self) -> Result<Box<RawValue>, String> {
-        if self.is_too_deep {
-            return Err("the entry is nested too deep".to_owned());
-        }
-        self.text.push('}');
-        RawValue::from_string(self.text).map_err(|error| format!("no JSON came out: {error}"))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 mod entry;
 mod members;
+mod object;
 mod page;
 mod query;
 
