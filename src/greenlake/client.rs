@@ -1,6 +1,6 @@
 //! Asking the audit log for a page.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,7 +12,7 @@ use crate::config::{ApiVersion, SourceConfig};
 use crate::greenlake::audit_log::{FetchError, Page, Query};
 use crate::greenlake::error::Refusal;
 use crate::greenlake::exchange::{Answer, Exchange, Fault};
-use crate::greenlake::pacer::{Pacer, REQUESTS_PER_MINUTE};
+use crate::greenlake::pacer::{Pace, REQUESTS_PER_MINUTE};
 use crate::greenlake::server_time::ServerTime;
 use crate::greenlake::throttle::hold_of;
 use crate::greenlake::token::{Token, Tokens};
@@ -27,13 +27,6 @@ const PAGE_BODY_LIMIT: u64 = 64 * 1024 * 1024;
 /// Connecting takes no longer even where a page may: an unreachable host is told soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server that sends nothing for so long is taken for gone.
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Longest wait inside a fetch for the pace or a used-up limit, which starts anew each
-/// minute. Longer ones are the caller's, who can tell people about them.
-const MAX_PACE_WAIT: Duration = Duration::from_secs(65);
-
 /// Idle connections: the poller asks one thing at a time.
 const IDLE_CONNECTIONS: usize = 2;
 
@@ -44,7 +37,7 @@ pub struct AuditLog {
     tokens: Tokens,
     server: Arc<ServerTime>,
     clock: Clock,
-    pacer: Option<Mutex<Pacer>>,
+    pace: Pace,
     list: Url,
     api: ApiVersion,
     filter: String,
@@ -60,7 +53,7 @@ impl AuditLog {
         let client = client(&ClientOptions {
             connect_timeout: CONNECT_TIMEOUT.min(source.poll.timeout),
             timeout: source.poll.timeout,
-            read_timeout: READ_TIMEOUT.min(source.poll.timeout),
+            read_timeout: source.poll.timeout,
             proxy: source.proxy.clone(),
             ca_file: source.ca_file.clone(),
             gzip: true,
@@ -76,8 +69,8 @@ impl AuditLog {
             exchange: exchange(&list),
             tokens: Tokens::new(source, exchange(&source.token_url), clock.clone()),
             server,
+            pace: Pace::new(Some(REQUESTS_PER_MINUTE), clock.clone()),
             clock,
-            pacer: Some(Mutex::new(Pacer::new(REQUESTS_PER_MINUTE))),
             list,
             api: source.api,
             filter: source.filter.clone(),
@@ -90,7 +83,7 @@ impl AuditLog {
     /// simulator. A 429 is [`FetchError::Throttled`] in any case.
     #[must_use]
     pub fn with_budget(mut self, per_minute: Option<u32>) -> Self {
-        self.pacer = per_minute.map(|per_minute| Mutex::new(Pacer::new(per_minute)));
+        self.pace = Pace::new(per_minute, self.clock.clone());
         self
     }
 
@@ -149,7 +142,10 @@ impl AuditLog {
     }
 
     async fn request(&self, query: &Query, token: &Token) -> Result<Outcome, Fault> {
-        self.wait_for_turn().await?;
+        self.pace.turn().await.map_err(|wait| {
+            let message = format!("{} allows no further request for now", self.exchange.place());
+            FetchError::Throttled { wait, message }
+        })?;
         let mut request = Request::new(Method::GET, query.url(&self.list, self.api, &self.filter));
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
@@ -159,7 +155,9 @@ impl AuditLog {
         // Before the first Date the answer's own, less the time it took, says when we asked.
         let took = self.clock.uptime().saturating_sub(sent);
         let asked_at = known.unwrap_or_else(|| self.server.now().minus(took));
-        self.note_limit(&answer);
+        if let Some(wait) = hold_of(&answer.headers, self.server.now()) {
+            self.pace.hold(wait);
+        }
         if answer.status.is_success() {
             return self.read(&answer, asked_at).map(Outcome::Page).map_err(Fault::from);
         }
@@ -169,33 +167,6 @@ impl AuditLog {
             return Ok(Outcome::Unauthorized(refusal));
         }
         Err(self.refused(&answer, &refusal, query).into())
-    }
-
-    async fn wait_for_turn(&self) -> Result<(), FetchError> {
-        let Some(pacer) = &self.pacer else { return Ok(()) };
-        let now = self.clock.uptime();
-        let wait = {
-            let mut pacer = pacer.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = pacer.held_for(now);
-            if held > MAX_PACE_WAIT {
-                let message =
-                    format!("{} allows no further request for now", self.exchange.place());
-                return Err(FetchError::Throttled { wait: held, message });
-            }
-            pacer.next_slot(now)
-        };
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        Ok(())
-    }
-
-    fn note_limit(&self, answer: &Answer) {
-        let Some(pacer) = &self.pacer else { return };
-        if let Some(hold) = hold_of(&answer.headers, self.server.now()) {
-            let until = self.clock.uptime() + hold;
-            pacer.lock().unwrap_or_else(PoisonError::into_inner).hold(until);
-        }
     }
 
     fn read(&self, answer: &Answer, asked_at: Timestamp) -> Result<Page, FetchError> {

@@ -8,6 +8,7 @@ pub mod audit_log;
 mod client;
 mod error;
 mod exchange;
+mod grant;
 mod pacer;
 mod probe;
 mod server_time;

@@ -1,6 +1,13 @@
 //! Staying below the source's limit without being told to.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::model::clock::Clock;
+
+/// Longest wait for a turn, a little more than the minute in which limits start anew.
+/// Longer ones are the caller's, who can tell people about them.
+const MAX_TURN_WAIT: Duration = Duration::from_secs(65);
 
 /// Requests a minute that one source stays below: 80 % of the 100 that HPE allows a user
 /// for the v2beta1 list (HPE developer portal, audit logs; for v1 no limit is published),
@@ -48,6 +55,51 @@ impl Pacer {
     /// Keeps all requests back until `until`; a shorter hold than before changes nothing.
     pub(crate) fn hold(&mut self, until: Duration) {
         self.held_until = self.held_until.max(until);
+    }
+}
+
+/// A [`Pacer`] that waits, shared by all requests of a source; or none at all.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pacer: Option<Mutex<Pacer>>,
+    clock: Clock,
+}
+
+impl Pace {
+    /// Stays below `per_minute` requests; `None` lets everything pass.
+    pub(crate) fn new(per_minute: Option<u32>, clock: Clock) -> Self {
+        Self { pacer: per_minute.map(|per_minute| Mutex::new(Pacer::new(per_minute))), clock }
+    }
+
+    /// Waits until the next request may be sent.
+    ///
+    /// # Errors
+    /// How long the source has forbidden requests, at once, if that is more than 65 s.
+    pub(crate) async fn turn(&self) -> Result<(), Duration> {
+        let wait = self.take_slot()?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    fn take_slot(&self) -> Result<Duration, Duration> {
+        let Some(mut pacer) = self.lock() else { return Ok(Duration::ZERO) };
+        let now = self.clock.uptime();
+        let held = pacer.held_for(now);
+        if held > MAX_TURN_WAIT { Err(held) } else { Ok(pacer.next_slot(now)) }
+    }
+
+    /// Keeps requests back for `wait` from now.
+    pub(crate) fn hold(&self, wait: Duration) {
+        if let Some(mut pacer) = self.lock() {
+            pacer.hold(self.clock.uptime() + wait);
+        }
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Pacer>> {
+        let pacer = self.pacer.as_ref()?;
+        Some(pacer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

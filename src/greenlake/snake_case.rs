@@ -4,6 +4,7 @@
 //! recurses, so depth costs heap and is bounded.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Deepest nesting that is passed on. Receivers commonly stop at 128; the envelope and
 /// `data` around it take a few levels.
@@ -13,6 +14,9 @@ const MAX_DEPTH: usize = 120;
 ///
 /// Spaces and hyphens become underscores; any other character stays.
 pub(crate) fn snake_case(name: &str) -> String {
+    if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+        return name.to_owned();
+    }
     let chars: Vec<char> = name.chars().collect();
     let mut snake = String::with_capacity(name.len() + 4);
     for (at, char) in chars.iter().enumerate() {
@@ -45,14 +49,19 @@ impl Names {
     /// The name to write for `name`, from now on taken.
     pub(crate) fn take(&mut self, name: &str) -> String {
         let wanted = snake_case(name);
-        let mut free = wanted.clone();
-        while self.0.contains_key(&free) {
+        if let Entry::Vacant(vacant) = self.0.entry(wanted.clone()) {
+            vacant.insert(1);
+            return wanted;
+        }
+        loop {
             let count = self.0.entry(wanted.clone()).or_insert(1);
             *count += 1;
-            free = format!("{wanted}_{count}");
+            let numbered = format!("{wanted}_{count}");
+            if let Entry::Vacant(vacant) = self.0.entry(numbered.clone()) {
+                vacant.insert(1);
+                return numbered;
+            }
         }
-        self.0.insert(free.clone(), 1);
-        free
     }
 }
 
@@ -134,7 +143,11 @@ fn append_key(literal: &str, names: &mut Names, out: &mut String) {
 
 /// Appends `text` as a JSON string.
 pub(crate) fn append_string(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        out.extend(["\"", text, "\""]);
+    }
 }
 
 #[cfg(test)]

@@ -12,28 +12,23 @@ use std::time::Duration;
 use http::HeaderValue;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
-    BasicTokenType,
 };
 use oauth2::{
-    AccessToken, AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, RefreshToken, RequestTokenError, Scope,
-    StandardRevocableToken, TokenResponse, TokenUrl,
+    AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    HttpRequest, HttpResponse, RequestTokenError, StandardRevocableToken, TokenResponse, TokenUrl,
 };
-use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::Mutex;
 
 use crate::config::{SourceConfig, TokenAuth};
 use crate::greenlake::audit_log::FetchError;
 use crate::greenlake::error::Refusal;
 use crate::greenlake::exchange::{Answer, Exchange, Fault};
+use crate::greenlake::grant::Grant;
 use crate::model::clock::Clock;
 
 /// Life of a token whose answer does not state it: the shortest that HPE gives, for
 /// personal API clients (Aruba developer hub, access tokens).
 const DEFAULT_LIFE: Duration = Duration::from_mins(15);
-
-/// Longest life believed: a broken `expires_in` must not keep a token for ever.
-const MAX_LIFE: Duration = Duration::from_hours(24);
 
 /// Pause between renewals that fail while the old token still lives.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
@@ -137,7 +132,7 @@ impl Tokens {
         self.ended.fetch_add(1, Ordering::SeqCst);
         match granted {
             Ok(grant) => state.hold(&grant, now),
-            Err(fault) => state.fail(fault, now),
+            Err(fault) => state.fail(fault, self.clock.uptime()),
         }
     }
 
@@ -224,7 +219,7 @@ impl State {
     fn hold(&mut self, grant: &Grant, asked_at: Duration) -> Result<Token, Fault> {
         self.failure = None;
         let mut authorization =
-            HeaderValue::try_from(format!("Bearer {}", grant.access_token.secret())).map_err(
+            HeaderValue::try_from(format!("Bearer {}", grant.access_token().secret())).map_err(
                 |_| {
                     Fault::from(FetchError::Unreadable {
                         message: "the token endpoint sent a token that fits no header".to_owned(),
@@ -234,7 +229,7 @@ impl State {
         authorization.set_sensitive(true);
         self.serial += 1;
         let token = Token { serial: self.serial, authorization };
-        let life = grant.expires_in.unwrap_or(DEFAULT_LIFE).min(MAX_LIFE);
+        let life = grant.expires_in().unwrap_or(DEFAULT_LIFE);
         let (renew_at, dies_at) = (asked_at + life * 4 / 5, asked_at + life);
         self.held = Some(Held { token: token.clone(), renew_at, dies_at });
         Ok(token)
@@ -250,52 +245,4 @@ impl State {
         self.failure = Some(fault.clone());
         Err(fault)
     }
-}
-
-/// A token answer, read leniently: HPE's own client treats all but the token as
-/// optional and `scope` as text or list, so nothing else is looked at.
-#[derive(Debug, Deserialize, Serialize)]
-struct Grant {
-    access_token: AccessToken,
-    #[serde(default, deserialize_with = "lenient_seconds")]
-    expires_in: Option<Duration>,
-    #[serde(skip, default = "bearer")]
-    token_type: BasicTokenType,
-}
-
-impl TokenResponse for Grant {
-    type TokenType = BasicTokenType;
-
-    fn access_token(&self) -> &AccessToken {
-        &self.access_token
-    }
-
-    fn token_type(&self) -> &BasicTokenType {
-        &self.token_type
-    }
-
-    fn expires_in(&self) -> Option<Duration> {
-        self.expires_in
-    }
-
-    fn refresh_token(&self) -> Option<&RefreshToken> {
-        None
-    }
-
-    fn scopes(&self) -> Option<&Vec<Scope>> {
-        None
-    }
-}
-
-fn bearer() -> BasicTokenType {
-    BasicTokenType::Bearer
-}
-
-/// Seconds as a number or as text; anything else, and zero, counts as not stated.
-fn lenient_seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
-    let value = serde_json::Value::deserialize(value)?;
-    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
-    Ok(seconds
-        .filter(|seconds| *seconds >= 1.0)
-        .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(MAX_LIFE)))
 }

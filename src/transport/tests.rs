@@ -142,6 +142,14 @@ async fn every_network_fault_has_its_reason_and_shows_no_key() {
     }
 }
 
+#[tokio::test]
+async fn an_explicit_proxy_is_asked_for_every_host() {
+    let (url, _proxy) = peer(answer("content-length: 5\r\n", b"proxy"), false).await;
+    let options = ClientOptions { proxy: Some(Url::parse(&url).expect("a URL")), ..options() };
+    let response = make(&options).get("http://host.invalid/").send().await.expect("an answer");
+    assert_eq!(read_bounded(response, 5).await.expect("a body"), "proxy");
+}
+
 #[test]
 fn a_bad_ca_file_is_told_with_its_path() {
     let mut empty = tempfile::NamedTempFile::new().expect("a file");

@@ -14,6 +14,9 @@ use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts};
 use crate::model::timestamp::Timestamp;
 
+/// Characters shown of a broken time; the whole entry is kept beside the reason.
+const SHOWN_CHARS: usize = 40;
+
 /// Reads one entry of either API version.
 ///
 /// # Errors
@@ -22,8 +25,10 @@ pub(super) fn read_entry(raw: &RawValue, workspace_id: &str) -> Result<Event, St
     let mut entry = Members::of(raw).ok_or("the entry is no object")?;
     let id = entry.take_text("id").filter(|id| !id.is_empty()).ok_or("`id` is no text")?;
     let created = entry.take_text("createdAt").ok_or("`createdAt` is no text")?;
-    let created_at = Timestamp::parse_rfc3339(&created)
-        .ok_or_else(|| format!("`createdAt` is no RFC 3339 date-time: {created:?}"))?;
+    let created_at = Timestamp::parse_rfc3339(&created).ok_or_else(|| {
+        let shown: String = created.chars().take(SHOWN_CHARS).collect();
+        format!("`createdAt` is no RFC 3339 date-time: {shown:?}")
+    })?;
     // The resource's type (`/audit-log/logs`) is the envelope's business.
     entry.take("type");
 
