@@ -15,7 +15,7 @@ const USER_AGENT: &str = concat!("tailwater/", env!("CARGO_PKG_VERSION"));
 
 /// Keep-alive probes on connections: shorter than the 350 s after which common cloud
 /// load balancers forget an idle connection without a word.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// What a client is to be like.
 #[derive(Clone, Debug)]

@@ -21,9 +21,9 @@ fn make(options: &ClientOptions) -> Client {
     client(options).expect("a client")
 }
 
-/// A peer that answers each connection with `answer`, then closes it (or, if `hold`,
+/// A peer that answers each connection with `answer`, then closes it (or, if `keep_open`,
 /// leaves it open). Stops when the set is dropped.
-async fn peer(answer: Vec<u8>, hold: bool) -> (String, JoinSet<()>) {
+async fn peer(answer: Vec<u8>, keep_open: bool) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut tasks = JoinSet::new();
@@ -34,7 +34,7 @@ async fn peer(answer: Vec<u8>, hold: bool) -> (String, JoinSet<()>) {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
             let _ = stream.write_all(&answer).await;
-            if hold {
+            if keep_open {
                 held.push(stream);
             }
         }
@@ -77,7 +77,7 @@ async fn a_body_is_read_up_to_its_limit() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_stops_at_the_limit() {
-    let (url, _peer) = peer(answer("", &[b'x'; 100_000]), false).await;
+    let (url, _peer) = peer(answer("", &vec![b'x'; 100_000]), false).await;
     let response = make(&options()).get(&url).send().await.expect("an answer");
     assert_eq!(read_bounded(response, 1_000).await, Err(BodyError::TooLarge));
 }
@@ -140,6 +140,14 @@ async fn every_network_fault_has_its_reason_and_shows_no_key() {
         let text = explain(&error);
         assert!(text.starts_with(reason.as_str()) && !text.contains(PLANTED), "{text}");
     }
+}
+
+#[tokio::test]
+async fn an_explicit_proxy_is_asked_for_every_host() {
+    let (url, _proxy) = peer(answer("content-length: 5\r\n", b"proxy"), false).await;
+    let options = ClientOptions { proxy: Some(Url::parse(&url).expect("a URL")), ..options() };
+    let response = make(&options).get("http://host.invalid/").send().await.expect("an answer");
+    assert_eq!(read_bounded(response, 5).await.expect("a body"), "proxy");
 }
 
 #[test]
