@@ -10,13 +10,17 @@
 //! - Forgetting a scan, or taking it for an earlier one, is always allowed: it costs a
 //!   request, never an entry. That is how the number of scans stays bounded.
 
-/// Seconds added to the overlap before a second is settled: one because the source cuts
-/// `createdAt` down to the second, the others for rounded `Date` headers, the network's
-/// delay and servers whose clocks differ a little. Only re-reading pays for it.
+/// Seconds added to the overlap before a second is settled.
+///
+/// One because the source cuts `createdAt` down to the second, the others for rounded
+/// `Date` headers, the network's delay and servers whose clocks differ a little. Only
+/// re-reading pays for it.
 pub const SKEW_SECS: i64 = 5;
 
-/// Scans kept at once. An ordinary poll leaves one or two; a busy one leaves one a
-/// request, so this is several minutes of requests at the source's rate limit.
+/// Scans kept at once.
+///
+/// An ordinary poll leaves one or two; a busy one leaves one a request, so this is
+/// several minutes of requests at the source's rate limit.
 pub const MAX_SCANS: usize = 512;
 
 /// A half-open stretch of time with whole-second bounds: includes `from`, excludes `until`.
