@@ -1,6 +1,6 @@
 //! One second that holds more entries than a page: read by offset until it is whole.
 //!
-//! Pure: [`Crowd::next`] says what to ask, [`Crowd::take`] learns from the answer. Ties
+//! Pure: [`Crowd::next_question`] says what to ask, [`Crowd::take`] learns from the answer. Ties
 //! may come in another order each time and entries may turn up while we page, so a set
 //! counts as whole only when two further passes add nothing and it is as large as the
 //! source says. What the source does not even count (its cap of 10,000) is narrowed:
@@ -15,9 +15,14 @@ use crate::poll::verdict::TOTAL_CAP;
 /// Passes that have to add nothing before a set is believed.
 const QUIET_PASSES: u32 = 2;
 
+/// Passes without anything new after which a set that is smaller than its count is given
+/// up. Where the order is by chance at each request, a pass of three pages misses a given
+/// entry three times in ten; five such passes in a row, once in five hundred.
+const STUCK_PASSES: u32 = 5;
+
 /// Passes over one set at most: a set that still grows then is a second that is still
 /// being written to; a later run reads it again.
-const MAX_PASSES: u32 = 10;
+const MAX_PASSES: u32 = 30;
 
 /// Requests spent on one second at most: three passes over four full sets take 60 with
 /// the default page; the rest is for small pages. At the source's rate limit: six minutes.
@@ -96,7 +101,7 @@ impl Crowd {
 
     /// What to ask next; `None` when there is nothing left to ask.
     #[must_use]
-    pub fn next(&self) -> Option<Question> {
+    pub fn next_question(&self) -> Option<Question> {
         let set = self.sets.last()?;
         // Beyond its cap the source promises nothing, so no page reaches over it.
         let room = u32::try_from(TOTAL_CAP.saturating_sub(set.offset)).unwrap_or(u32::MAX);
@@ -104,7 +109,7 @@ impl Crowd {
         Some(Question { narrow: set.narrow.clone(), offset: set.offset, limit })
     }
 
-    /// Takes in the answer to [`Crowd::next`]; comes back with the keys seen for the
+    /// Takes in the answer to [`Crowd::next_question`]; comes back with the keys seen for the
     /// first time.
     pub fn take(&mut self, answer: Answer) -> HashSet<String> {
         let new = answer.keys.iter().filter(|key| !self.seen.contains(*key));
@@ -187,16 +192,15 @@ impl Set {
         self.passes += 1;
         (self.offset, self.grew) = (0, false);
         self.last_page.clear();
-        if self.quiet < QUIET_PASSES {
-            if self.passes < MAX_PASSES {
-                return Progress::Going;
-            }
-            return Progress::Stuck("it keeps growing while it is read");
-        }
-        if u64::try_from(self.keys.len()).is_ok_and(|keys| keys >= self.total) {
+        let is_full = u64::try_from(self.keys.len()).is_ok_and(|keys| keys >= self.total);
+        if is_full && self.quiet >= QUIET_PASSES {
             Progress::Whole
-        } else {
+        } else if self.quiet >= STUCK_PASSES {
             Progress::Stuck("the source shows fewer entries than it counts")
+        } else if self.passes >= MAX_PASSES {
+            Progress::Stuck("it keeps changing while it is read")
+        } else {
+            Progress::Going
         }
     }
 

@@ -160,7 +160,7 @@ impl Plan {
     }
 
     /// The next slice, cut to what is expected to fit in one page; `None` at the end.
-    pub fn next(&mut self) -> Option<Slice> {
+    pub fn next_slice(&mut self) -> Option<Slice> {
         let slice = self.queue.pop_front()?;
         let width = match self.paces.get(slice.lane) {
             pace if pace.fits(slice.span.secs(), self.limit) => slice.span.secs(),

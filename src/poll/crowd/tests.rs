@@ -54,7 +54,7 @@ fn read(
 ) -> (usize, usize, Result<(), &'static str>) {
     let mut crowd = Crowd::new(limit);
     let (mut found, mut turn) = (0, 0);
-    while let Some(question) = crowd.next() {
+    while let Some(question) = crowd.next_question() {
         turn += 1;
         found += crowd.take(ask(&question, turn)).len();
         assert!(turn <= MAX_REQUESTS as usize, "it does not end");
@@ -126,7 +126,7 @@ fn a_source_that_ignores_the_offset_comes_to_an_end() {
             answer(&all[..100], &Question { offset: 0, ..question.clone() }, turn * shuffle)
                 .with_total(300)
         });
-        assert!(verdict.is_err() && requests <= 12, "{requests}");
+        assert!(verdict.is_err() && requests <= 20, "{requests}");
     }
 }
 
@@ -141,10 +141,11 @@ fn a_source_that_counts_more_than_it_shows_comes_to_an_end() {
 #[test]
 fn no_page_reaches_over_the_cap() {
     let all = entries(12_000, |n| n % 2 == 0);
-    read(300, |question, _| {
+    let (.., verdict) = read(300, |question, _| {
         assert!(question.offset + u64::from(question.limit) <= TOTAL_CAP);
         answer(&all, question, 0)
     });
+    assert_eq!(verdict, Ok(()));
 }
 
 impl Answer {

@@ -19,7 +19,7 @@ fn plan(parts: &[Unsettled], paces: Paces) -> Plan {
 /// Takes the plan to its end against a source with `rate` entries in each second.
 fn spans(mut plan: Plan, rate: i64) -> Vec<(i64, i64)> {
     let mut spans = Vec::new();
-    while let Some(slice) = plan.next() {
+    while let Some(slice) = plan.next_slice() {
         let total = u64::try_from(slice.span.secs() * rate).unwrap();
         if total > u64::from(LIMIT) && slice.span.secs() > 1 {
             plan.crowded(slice, Some(total));
@@ -83,9 +83,9 @@ fn under_load_what_is_new_comes_first_and_the_oldest_scan_is_renewed_next() {
 fn a_crowded_slice_comes_again_in_smaller_pieces() {
     for (total, widest) in [(Some(101), 50), (Some(1_000), 7), (None, 50)] {
         let mut plan = plan(&[part(HI - 100, HI, None)], Paces::default());
-        let slice = plan.next().unwrap();
+        let slice = plan.next_slice().unwrap();
         plan.crowded(slice, total);
-        let next = plan.next().unwrap();
+        let next = plan.next_slice().unwrap();
         assert_eq!(next.span.from, HI - 100);
         assert!(next.span.secs() <= widest, "{total:?}: {next:?}");
     }
@@ -95,11 +95,11 @@ fn a_crowded_slice_comes_again_in_smaller_pieces() {
 fn a_failed_slice_is_left_for_the_next_run_which_asks_for_less() {
     let parts = [part(HI - 100, HI, None)];
     let mut first = plan(&parts, Paces::default());
-    let slice = first.next().unwrap();
+    let slice = first.next_slice().unwrap();
     first.failed(slice);
     assert!(first.is_empty());
     let mut second = plan(&parts, first.paces());
-    assert_eq!(second.next().unwrap().span.secs(), 50);
+    assert_eq!(second.next_slice().unwrap().span.secs(), 50);
 }
 
 #[test]
