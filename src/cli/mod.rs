@@ -14,12 +14,18 @@ mod output;
 pub mod poll;
 pub mod replay;
 pub mod run;
+pub mod simulate;
+pub mod sink;
 pub mod targets;
 mod when;
 
 use std::path::PathBuf;
+use std::pin::pin;
 
 use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::lifecycle::Signals;
 
 pub use exit::{Exit, Failure};
 
@@ -60,6 +66,10 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Print the effective configuration, secrets masked
     Config(config::ConfigArgs),
+    /// Run a GreenLake cloud on this machine: token endpoint, audit log, faults on demand
+    Simulate(simulate::Args),
+    /// Run a target on this machine that prints, verifies, counts, and fails on demand
+    Sink(sink::Args),
 }
 
 impl Cli {
@@ -79,8 +89,27 @@ impl Cli {
             Command::Replay(args) => replay::run(args, path).await,
             Command::Backup(args) => backup::run(&args, path).await,
             Command::Config(args) => config::run(&args, path).map(|()| Exit::Done),
+            Command::Simulate(args) => until_signal(|stop| simulate::run(args, stop)).await,
+            Command::Sink(args) => until_signal(|stop| sink::run(args, stop)).await,
         }
     }
+}
+
+/// Runs something until it ends or a signal comes; then it may tidy up.
+async fn until_signal<F: Future<Output = anyhow::Result<()>>>(
+    start: impl FnOnce(CancellationToken) -> F,
+) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let stop = CancellationToken::new();
+    let mut running = pin!(start(stop.clone()));
+    tokio::select! {
+        ended = &mut running => ended?,
+        _ = signals.next() => {
+            stop.cancel();
+            running.await?;
+        }
+    }
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

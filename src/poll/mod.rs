@@ -30,7 +30,7 @@ pub mod verdict;
 use std::future::Future;
 use std::io;
 
-use crate::greenlake::{FetchError, Page, Query};
+use crate::greenlake::{AuditLog, FetchError, Page, Query};
 use crate::model::coverage::Coverage;
 use crate::model::timestamp::Timestamp;
 use crate::storage::{Ingest, Ingested, Ledger, PollRequest, StorageError};
@@ -48,6 +48,16 @@ pub trait Log: Send + Sync {
 
     /// Server time by the last answer and our own clock; our wall time before the first.
     fn server_now(&self) -> Timestamp;
+}
+
+impl Log for AuditLog {
+    async fn fetch(&self, query: &Query) -> Result<Page, FetchError> {
+        AuditLog::fetch(self, query).await
+    }
+
+    fn server_now(&self) -> Timestamp {
+        AuditLog::server_now(self)
+    }
 }
 
 /// Where a poller's entries and its coverage are kept: the [`Ledger`], or a stand-in.
