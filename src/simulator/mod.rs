@@ -87,7 +87,7 @@ impl Default for Settings {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             clock: Clock::system(),
             workspace: Workspace {
-                id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
+                id: "51a7ed0c10d051a7ed0c10d051a7ed0c".to_owned(),
                 name: "Simulated workspace".to_owned(),
                 kind: "STANDALONE".to_owned(),
             },
