@@ -1,4 +1,124 @@
-//! cli.
+//! The command line: one file a command.
+//!
+//! Floor 5. Errors go to standard error once, with what to do; what was asked for goes to
+//! standard output, plain enough for a pipe.
 
+pub mod backup;
+pub mod check;
+pub mod config;
+pub mod deliveries;
+mod exit;
+pub mod history;
+mod ledger;
+mod output;
+pub mod poll;
+pub mod replay;
+pub mod run;
 pub mod simulate;
 pub mod sink;
+pub mod targets;
+mod when;
+
+use std::path::PathBuf;
+use std::pin::pin;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::lifecycle::Signals;
+
+pub use exit::{Exit, Failure};
+
+/// Version and commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TAILWATER_COMMIT"), ")");
+
+/// Carries HPE GreenLake's audit log to webhooks: polled, kept once, delivered as signed
+/// CloudEvents
+#[derive(Debug, Parser)]
+#[command(name = "tailwater", version = VERSION, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 check found faults, \
+75 try again later, 78 bad configuration.")]
+pub struct Cli {
+    /// Configuration [default: config.toml, then /etc/tailwater/config.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: poll every source, deliver to every target
+    Run,
+    /// Check the configuration; --online also asks every source
+    Check(check::CheckArgs),
+    /// Poll once now, then exit
+    Poll(poll::PollArgs),
+    /// List events
+    History(history::HistoryArgs),
+    /// List deliveries
+    Deliveries(deliveries::DeliveriesArgs),
+    /// List targets, or resume one that is gone
+    Targets(targets::TargetsArgs),
+    /// Deliver again: one event, or dead letters
+    Replay(replay::ReplayArgs),
+    /// Write a consistent copy of the ledger, beside a running daemon or without one
+    Backup(backup::BackupArgs),
+    /// Print the effective configuration, secrets masked
+    Config(config::ConfigArgs),
+    /// Run a GreenLake cloud on this machine: token endpoint, audit log, faults on demand
+    Simulate(simulate::Args),
+    /// Run a target on this machine that prints, verifies, counts, and fails on demand
+    Sink(sink::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Failure`] holds the exit code and what to tell.
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let path = self.config;
+        match self.command {
+            Command::Run => run::run(path).await,
+            Command::Check(args) => Ok(check::run(&args, path).await?),
+            Command::Poll(args) => poll::run(&args, path).await,
+            Command::History(args) => history::run(args, path).await,
+            Command::Deliveries(args) => deliveries::run(args, path).await,
+            Command::Targets(args) => targets::run(args, path).await,
+            Command::Replay(args) => replay::run(args, path).await,
+            Command::Backup(args) => backup::run(&args, path).await,
+            Command::Config(args) => config::run(&args, path).map(|()| Exit::Done),
+            Command::Simulate(args) => until_signal(|stop| simulate::run(args, stop)).await,
+            Command::Sink(args) => until_signal(|stop| sink::run(args, stop)).await,
+        }
+    }
+}
+
+/// Runs something until it ends or a signal comes; then it may tidy up.
+async fn until_signal<F: Future<Output = anyhow::Result<()>>>(
+    start: impl FnOnce(CancellationToken) -> F,
+) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let stop = CancellationToken::new();
+    let mut running = pin!(start(stop.clone()));
+    tokio::select! {
+        ended = &mut running => ended?,
+        _ = signals.next() => {
+            stop.cancel();
+            running.await?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -2,9 +2,26 @@
 //!
 //! Floor 1. A component gets its section by value, never the whole [`Config`].
 
+mod address;
+mod document;
+mod effective;
+mod environment;
+mod fault;
+mod field;
+mod load;
+mod names;
+mod notes;
+mod quantity;
+mod read;
+mod reader;
 pub mod secret;
+mod secret_source;
 pub mod sections;
 
+pub use effective::effective;
+pub use environment::Environment;
+pub use fault::{Fault, Faults, Place};
+pub use load::{DEFAULT_PATHS, Loaded, known_keys};
 pub use secret::Secret;
 pub use sections::{
     ApiVersion, Auth, BatchConfig, Config, Format, LogConfig, LogFormat, Order, Overlap,

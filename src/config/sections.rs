@@ -1,5 +1,6 @@
 //! The sections of the configuration and their defaults.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ pub struct StorageConfig {
     pub min_free: u64,
 }
 
-/// `[[source]]`: one GreenLake workspace.
-#[derive(Clone, Debug)]
+/// `[[source]]`: one GreenLake workspace. `Debug` shows its name alone: URLs carry keys.
+#[derive(Clone)]
 pub struct SourceConfig {
     /// Name in logs, metrics and paths.
     pub name: String,
@@ -61,6 +62,12 @@ pub struct SourceConfig {
     pub ca_file: Option<PathBuf>,
     /// `[source.poll]`
     pub poll: PollConfig,
+}
+
+impl fmt::Debug for SourceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceConfig").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Where the client's id and secret go in a token request (`greenlake/api.md` 2).
@@ -127,8 +134,8 @@ pub enum Start {
     At(Timestamp),
 }
 
-/// `[[target]]`: one webhook.
-#[derive(Clone, Debug)]
+/// `[[target]]`: one webhook. `Debug` shows its name alone: URLs carry keys.
+#[derive(Clone)]
 pub struct TargetConfig {
     /// Name in logs, tables and commands.
     pub name: String,
@@ -162,6 +169,12 @@ pub struct TargetConfig {
     pub ca_file: Option<PathBuf>,
     /// Whether new events are delivered to it.
     pub enabled: bool,
+}
+
+impl fmt::Debug for TargetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TargetConfig").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl TargetConfig {

@@ -1,1 +1,16 @@
-//! dispatch.
+//! Way out: brings every pending delivery to its target.
+//!
+//! Floor 3. One [`Worker`] a target, with its own client, window and slots: a target that
+//! is dead, slow or hostile changes nothing for the others (I11). What is owed is a row
+//! in the ledger; a worker holds a bounded window of it in memory, so nothing has to be
+//! given back when it stops or dies.
+
+mod attempt;
+mod carry;
+mod queue;
+mod request;
+mod target;
+mod worker;
+
+pub use target::{Target, TargetError};
+pub use worker::Worker;

@@ -39,7 +39,7 @@ pub struct Page {
 }
 
 /// Why a request brought no page.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// The answer asked us to wait: 429, or 5xx with a hint.
     #[error("throttled, {message}")]

@@ -1,121 +1,147 @@
 //! The ledger: everything that came in and everything that has to go out, in SQLite.
 //!
-//! Floor 2. All SQL lives here and no SQLite type shows above it.
+//! Floor 2. All SQL lives here and no SQLite type shows above it, so that another
+//! database can take this module's place. Changes go through one writer with group
+//! commit ([`Ledger`]); questions go to readers ([`Reader`]) that never block it.
+//!
+//! To add a statement: one function in the file of its table, taking a connection; the
+//! caller owns the transaction. Only `ingest.rs` and `settle.rs` say what must be together.
 
-use std::time::Duration;
+mod attempts;
+mod coverage;
+mod deliveries;
+mod error;
+mod events;
+mod history;
+mod ingest;
+mod open;
+mod requests;
+mod settle;
+mod targets;
+mod upkeep;
+mod writer;
 
-use crate::model::coverage::{Coverage, Span};
-use crate::model::event::{Event, Route, Sequence, Unreadable};
-use crate::model::timestamp::Timestamp;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sqlx::SqlitePool;
+use tokio_util::task::TaskTracker;
+
+use crate::model::clock::Clock;
+use crate::storage::writer::Writer;
+
+pub use deliveries::{DeliveryFilter, DeliveryRow, Due, Replay};
+pub use error::StorageError;
+pub use history::{HistoryFilter, HistoryRow};
+pub use ingest::{Ingest, Ingested};
+pub use open::BUSY_TIMEOUT;
+pub use requests::PollRequest;
+pub use settle::Settlement;
+pub use targets::{TargetId, TargetRow, TargetState};
+
+/// Answers questions about the ledger. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Reader(SqlitePool);
+
+impl Reader {
+    /// Opens the ledger at `path` for reading only, beside a running daemon or without
+    /// one. Leaves no trace: the folder is byte for byte as it was.
+    ///
+    /// # Errors
+    /// When there is no ledger, or it is not one that this version understands.
+    pub async fn open(path: &Path) -> Result<Self, StorageError> {
+        open::readers_without_trace(path).await.map(Self)
+    }
+}
 
 /// The open ledger. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Ledger(());
+pub struct Ledger {
+    reader: Reader,
+    writer: Writer,
+    shared: Arc<Shared>,
+}
 
-/// What one transaction brings in (I1).
 #[derive(Debug)]
-pub struct Ingest {
-    /// The source's name in the configuration.
-    pub source: String,
-    /// By which way the events came.
-    pub route: Route,
-    /// Oldest first; known ones change nothing but their sighting.
-    pub events: Vec<Event>,
-    /// Items to put into quarantine.
-    pub unreadable: Vec<Unreadable>,
-    /// Names of the targets that get a delivery of each new event.
-    pub targets: Vec<String>,
-    /// The source's coverage after this transaction; `None` leaves it as it is.
-    pub coverage: Option<Coverage>,
-    /// The request that brought it, for `poll_log`.
-    pub request: Option<PollRequest>,
-}
-
-/// One request to the audit log, as `poll_log` keeps it.
-#[derive(Clone, Debug)]
-pub struct PollRequest {
-    /// Our wall time when it was sent.
-    pub started_at: Timestamp,
-    /// Until the last byte of the answer, or until it failed.
-    pub duration: Duration,
-    /// What was asked for.
-    pub span: Span,
-    /// Entries skipped.
-    pub offset: u64,
-    /// What it came to: `complete`, `split`, `page`, `outside`, `throttled`, … one word.
-    pub outcome: &'static str,
-    /// HTTP status, if there was an answer.
-    pub status: Option<u16>,
-    /// `count` of the answer.
-    pub count: Option<u64>,
-    /// `total` of the answer.
-    pub total: Option<u64>,
-    /// Bytes of the decoded body.
-    pub bytes: u64,
-    /// What went wrong, in words.
-    pub error: Option<String>,
-}
-
-/// What an [`Ingest`] came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ingested {
-    /// Events stored for the first time.
-    pub new: u64,
-    /// Events that were there already.
-    pub known: u64,
-    /// Items newly put into quarantine.
-    pub quarantined: u64,
-    /// Sequence of the last event in the ledger; 0 when it is empty.
-    pub last_sequence: Sequence,
-}
-
-/// Why the ledger could not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// The disk is full: nothing was stored, and writing goes on once there is space.
-    #[error("the disk is full")]
-    Full,
-    /// Anything else.
-    #[error("{0}")]
-    Other(String),
+struct Shared {
+    path: PathBuf,
+    clock: Clock,
+    writing: TaskTracker,
+    /// `None` beside a daemon.
+    _lock: Option<open::Lock>,
 }
 
 impl Ledger {
-    /// Stores new events, their deliveries and sightings, quarantined items, the coverage
-    /// and the request's log row in one transaction (I1). Dropping the future does not
-    /// stop the transaction.
+    /// Opens the ledger at `path` as its owner (I10), making and migrating it where
+    /// needed; checks the whole file if the last owner did not stop cleanly.
     ///
     /// # Errors
-    /// On any error nothing of it is stored.
-    pub async fn ingest(&self, _ingest: Ingest) -> Result<Ingested, StorageError> {
-        Err(StorageError::Other("not written yet".to_owned()))
+    /// [`StorageError::Locked`] when another owner runs; otherwise what is wrong with the
+    /// file. Nothing has been written to a file that is refused.
+    pub async fn open(path: &Path, clock: Clock) -> Result<Self, StorageError> {
+        let lock = open::Lock::take(path)?;
+        let mut connection = open::writer(path).await?;
+        let clean = upkeep::mark_in_use(&mut connection, clock.now()).await?;
+        open::check(&mut connection, path, clean).await?;
+        Self::with_writer(path, clock, connection, Some(lock)).await
     }
 
-    /// Writes the log row of a request that brought nothing to store.
+    /// Opens the ledger for single changes beside a daemon that owns it, or without one.
     ///
     /// # Errors
-    /// On any error the row is not stored.
-    pub async fn log_request(
-        &self,
-        _source: &str,
-        _request: PollRequest,
-    ) -> Result<(), StorageError> {
-        Err(StorageError::Other("not written yet".to_owned()))
+    /// When there is no ledger, or it is not one that this version understands.
+    pub async fn open_beside(path: &Path, clock: Clock) -> Result<Self, StorageError> {
+        let connection = open::writer_beside(path).await?;
+        Self::with_writer(path, clock, connection, None).await
     }
 
-    /// The coverage of a source by its name; `None` before its first start.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub async fn find_coverage(&self, _source: &str) -> Result<Option<Coverage>, StorageError> {
-        Err(StorageError::Other("not written yet".to_owned()))
+    async fn with_writer(
+        path: &Path,
+        clock: Clock,
+        connection: sqlx::SqliteConnection,
+        lock: Option<open::Lock>,
+    ) -> Result<Self, StorageError> {
+        let reader = Reader(open::readers(path).await?);
+        let (writer, task) = Writer::new(connection);
+        let writing = TaskTracker::new();
+        let is_owner = lock.is_some();
+        writing.spawn(async move {
+            let connection = task.run().await;
+            if let Err(error) = upkeep::close(connection, is_owner).await {
+                tracing::warn!(%error, "the ledger was not closed cleanly");
+            }
+        });
+        writing.close();
+        let shared = Arc::new(Shared { path: path.to_owned(), clock, writing, _lock: lock });
+        Ok(Self { reader, writer, shared })
     }
 
-    /// Bytes free for us on the ledger's file system.
+    /// Answers questions about this ledger.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Closes this clone; the last one waits until everything asked for is on disk and
+    /// the file is closed cleanly.
+    pub async fn close(self) {
+        let Self { reader, writer, shared } = self;
+        drop(writer);
+        if Arc::strong_count(&shared) == 1 {
+            reader.0.close().await;
+            shared.writing.wait().await;
+        }
+    }
+
+    /// Bytes free for this user on the ledger's file system.
     ///
     /// # Errors
     /// When the file system does not tell.
     pub fn free_space(&self) -> std::io::Result<u64> {
-        Err(std::io::Error::other("not written yet"))
+        let found = rustix::fs::statvfs(open::folder(&self.shared.path))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ fn value_of(name: &str, encoded: &str) -> Result<HeaderValue, EnvelopeError> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod requests;

@@ -5,6 +5,9 @@ use hmac::Mac;
 use crate::model::signature::MAX_SIGNATURES;
 use crate::model::signature::key::{KeyedHmac, keyed};
 
+/// Header with GreenLake's signature, in lower case; HPE writes `HPE-Webhook-Signature`.
+pub const GREENLAKE_SIGNATURE: &str = "hpe-webhook-signature";
+
 /// What HPE's header puts before the digest; some senders leave it out.
 const PREFIX: &str = "sha256=";
 

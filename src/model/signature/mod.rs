@@ -10,11 +10,14 @@ mod key;
 mod message_id;
 mod standard;
 
-pub use crate::model::signature::greenlake::{challenge_answer, sign_greenlake, verify_greenlake};
+pub use crate::model::signature::greenlake::{
+    GREENLAKE_SIGNATURE, challenge_answer, sign_greenlake, verify_greenlake,
+};
 pub use crate::model::signature::key::{KeyError, StandardKey, VerifyKey};
 pub use crate::model::signature::message_id::{batch_webhook_id, webhook_id};
 pub use crate::model::signature::standard::{
-    SignatureError, TOLERANCE, sign_standard, verify_standard,
+    SignatureError, TOLERANCE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign_standard,
+    verify_standard,
 };
 
 /// Signatures looked at in one request. Two keys in rotation need two; each further one

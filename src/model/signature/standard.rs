@@ -11,6 +11,15 @@ use hmac::Mac;
 use crate::model::signature::MAX_SIGNATURES;
 use crate::model::signature::key::{Signer, StandardKey, Verifier, VerifyKey};
 
+/// Header with the message's id, the same at every attempt.
+pub const WEBHOOK_ID: &str = "webhook-id";
+
+/// Header with the time of the attempt, whole seconds since the Unix epoch.
+pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+
+/// Header with the signatures.
+pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+
 /// How far a timestamp may be from the receiver's clock. The spec names no number; its
 /// libraries use 5 minutes, enough for clocks set by NTP and for a slow request.
 pub const TOLERANCE: Duration = Duration::from_mins(5);

@@ -1,0 +1,317 @@
+-- Instants are microseconds since the Unix epoch, UTC (names end in _us).
+-- Tables are ours to change; the views at the end are what people query.
+
+-- One row: the ledger as a whole.
+CREATE TABLE ledger (
+    id            INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    created_us    INTEGER NOT NULL,
+    -- The sequence that the next new event gets. Never goes back, so that pruning
+    -- everything does not bring a sequence out twice.
+    next_sequence INTEGER NOT NULL,
+    -- 1 while a daemon has it open: still 1 at start means that it did not stop cleanly.
+    in_use        INTEGER NOT NULL CHECK (in_use IN (0, 1))
+) STRICT;
+
+-- One row: a source of the configuration, by its name.
+CREATE TABLE source (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    name         TEXT    NOT NULL UNIQUE,
+    -- Where its history begins, and below which it is complete; null before its first poll.
+    start_us     INTEGER,
+    watermark_us INTEGER
+) STRICT;
+
+-- One row: the last complete scan of a stretch [from_us, until_us) of a source's time.
+-- Stretches of one source never overlap.
+CREATE TABLE coverage (
+    source_id INTEGER NOT NULL REFERENCES source (id),
+    from_us   INTEGER NOT NULL,
+    until_us  INTEGER NOT NULL CHECK (until_us > from_us),
+    -- Server time when that scan's first request was sent.
+    asked_us  INTEGER NOT NULL,
+    PRIMARY KEY (source_id, from_us)
+) STRICT, WITHOUT ROWID;
+
+-- One row: a namespace of event ids, that is a workspace and an envelope's `source`.
+CREATE TABLE origin (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    workspace_id TEXT    NOT NULL,
+    uri          TEXT    NOT NULL,
+    UNIQUE (workspace_id, uri)
+) STRICT;
+
+-- One row: a thing that happened. `event_once` is the rule of "exactly once" (I4).
+CREATE TABLE event (
+    sequence    INTEGER NOT NULL PRIMARY KEY,
+    origin_id   INTEGER NOT NULL REFERENCES origin (id),
+    id          TEXT    NOT NULL,
+    source_id   INTEGER NOT NULL REFERENCES source (id),
+    type        TEXT    NOT NULL,
+    occurred_us INTEGER NOT NULL,
+    recorded_us INTEGER NOT NULL,
+    first_route TEXT    NOT NULL CHECK (first_route IN ('poll', 'push')),
+    -- Null where the source left it out.
+    category    TEXT,
+    username    TEXT,
+    description TEXT,
+    ip_address  TEXT,
+    -- The structured CloudEvent, byte for byte what targets get.
+    body        TEXT    NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX event_once ON event (origin_id, id);
+-- For history by time.
+CREATE INDEX event_time ON event (occurred_us);
+-- For pruning.
+CREATE INDEX event_recorded ON event (recorded_us);
+
+-- One row: the first time that an event was seen by a route.
+CREATE TABLE sighting (
+    sequence INTEGER NOT NULL REFERENCES event (sequence),
+    route    TEXT    NOT NULL CHECK (route IN ('poll', 'push')),
+    seen_us  INTEGER NOT NULL,
+    PRIMARY KEY (sequence, route)
+) STRICT, WITHOUT ROWID;
+
+-- One row: a target of the configuration, by its name.
+CREATE TABLE target (
+    id         INTEGER NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL UNIQUE,
+    created_us INTEGER NOT NULL,
+    -- gone: it answered 410, nothing is sent until an operator resumes it.
+    state      TEXT    NOT NULL CHECK (state IN ('active', 'gone')),
+    since_us   INTEGER NOT NULL,
+    -- Deliveries that ended, ever; kept here because counting them would read them all.
+    delivered  INTEGER NOT NULL DEFAULT 0,
+    dead       INTEGER NOT NULL DEFAULT 0,
+    -- Null until the first delivery.
+    last_delivered_us INTEGER
+) STRICT;
+
+-- One row: the duty to bring one event to one target (I5).
+CREATE TABLE delivery (
+    sequence         INTEGER NOT NULL REFERENCES event (sequence),
+    target_id        INTEGER NOT NULL REFERENCES target (id),
+    status           TEXT    NOT NULL CHECK (status IN ('pending', 'delivered', 'dead')),
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    -- Failed attempts since it was made or replayed: its place in the retry schedule.
+    step             INTEGER NOT NULL DEFAULT 0,
+    -- Start of the first of those; null before.
+    first_attempt_us INTEGER,
+    -- Null before the first attempt.
+    last_attempt_us  INTEGER,
+    -- Null when the attempt brought no answer.
+    last_status      INTEGER,
+    -- Null when the last attempt delivered, and before the first.
+    last_reason      TEXT,
+    -- Null when it is due at once, and when it has ended.
+    next_attempt_us  INTEGER,
+    -- When it was delivered or buried; null while it is pending.
+    settled_us       INTEGER,
+    PRIMARY KEY (sequence, target_id)
+) STRICT, WITHOUT ROWID;
+
+-- For first attempts, and for retries, apart: a retry backlog does not slow fresh events.
+CREATE INDEX delivery_fresh ON delivery (target_id, sequence)
+    WHERE status = 'pending' AND step = 0;
+CREATE INDEX delivery_retry ON delivery (target_id, next_attempt_us, sequence)
+    WHERE status = 'pending' AND step > 0;
+-- For listing dead letters.
+CREATE INDEX delivery_dead ON delivery (target_id, sequence) WHERE status = 'dead';
+
+-- One row: one HTTP request for a delivery. The requests of a batch have a row an event.
+CREATE TABLE attempt (
+    sequence    INTEGER NOT NULL,
+    target_id   INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    started_us  INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    -- Null when there was no answer.
+    status      INTEGER,
+    -- Null when it delivered.
+    reason      TEXT,
+    -- First 2 KiB of the answer or of the error, redacted; null when there was nothing.
+    answer      TEXT,
+    PRIMARY KEY (sequence, target_id, number),
+    FOREIGN KEY (sequence, target_id) REFERENCES delivery (sequence, target_id)
+) STRICT, WITHOUT ROWID;
+
+-- One row: one request to the audit log.
+CREATE TABLE poll_request (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    source_id   INTEGER NOT NULL REFERENCES source (id),
+    started_us  INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    from_us     INTEGER NOT NULL,
+    until_us    INTEGER NOT NULL,
+    skip        INTEGER NOT NULL,
+    outcome     TEXT    NOT NULL,
+    -- Null when there was no answer.
+    status      INTEGER,
+    count       INTEGER,
+    total       INTEGER,
+    new         INTEGER NOT NULL,
+    bytes       INTEGER NOT NULL,
+    -- Null when nothing went wrong.
+    error       TEXT
+) STRICT;
+
+CREATE INDEX poll_request_time ON poll_request (started_us);
+
+-- One row: one request that the receiver got.
+CREATE TABLE push_request (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    source_id   INTEGER NOT NULL REFERENCES source (id),
+    received_us INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    status      INTEGER NOT NULL,
+    count       INTEGER NOT NULL,
+    new         INTEGER NOT NULL,
+    bytes       INTEGER NOT NULL,
+    -- Null when nothing went wrong.
+    error       TEXT
+) STRICT;
+
+CREATE INDEX push_request_time ON push_request (received_us);
+
+-- One row: something that came in and could not be read. Kept once, however often it comes.
+CREATE TABLE quarantined (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    source_id   INTEGER NOT NULL REFERENCES source (id),
+    route       TEXT    NOT NULL CHECK (route IN ('poll', 'push')),
+    received_us INTEGER NOT NULL,
+    reason      TEXT    NOT NULL,
+    raw         TEXT    NOT NULL,
+    -- SHA-256 of raw, hex.
+    digest      TEXT    NOT NULL,
+    UNIQUE (source_id, digest)
+) STRICT;
+
+-- One row: an operator's replay.
+CREATE TABLE replay (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    requested_us INTEGER NOT NULL,
+    target_id    INTEGER NOT NULL REFERENCES target (id),
+    -- What was asked for, in words.
+    selection    TEXT    NOT NULL,
+    deliveries   INTEGER NOT NULL
+) STRICT;
+
+CREATE VIEW history AS
+SELECT e.sequence,
+       e.id,
+       o.uri AS source,
+       o.workspace_id,
+       e.type,
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.occurred_us / 1000 / 1000.0, 'unixepoch') AS time,
+       e.category,
+       e.username,
+       e.description,
+       e.ip_address,
+       e.first_route,
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.recorded_us / 1000 / 1000.0, 'unixepoch') AS recorded_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', poll.seen_us / 1000 / 1000.0, 'unixepoch') AS poll_seen_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', push.seen_us / 1000 / 1000.0, 'unixepoch') AS push_seen_at,
+       (poll.seen_us - push.seen_us) / 1000 AS lead_ms,
+       (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'delivered')
+           AS delivered,
+       (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'pending')
+           AS pending,
+       (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'dead')
+           AS dead,
+       e.body -> '$.data' AS data,
+       s.name AS source_name
+FROM event e
+JOIN origin o ON o.id = e.origin_id
+JOIN source s ON s.id = e.source_id
+LEFT JOIN sighting poll ON poll.sequence = e.sequence AND poll.route = 'poll'
+LEFT JOIN sighting push ON push.sequence = e.sequence AND push.route = 'push';
+
+CREATE VIEW delivery_log AS
+SELECT e.id AS event_id,
+       t.name AS target,
+       d.status,
+       d.attempts,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.last_attempt_us / 1000 / 1000.0, 'unixepoch')
+           AS last_attempt_at,
+       d.last_status,
+       d.last_reason,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.next_attempt_us / 1000 / 1000.0, 'unixepoch')
+           AS next_attempt_at,
+       CASE d.status WHEN 'delivered' THEN
+           strftime('%Y-%m-%dT%H:%M:%fZ', d.settled_us / 1000 / 1000.0, 'unixepoch')
+       END AS delivered_at,
+       d.sequence
+FROM delivery d
+JOIN event e ON e.sequence = d.sequence
+JOIN target t ON t.id = d.target_id;
+
+CREATE VIEW attempt_log AS
+SELECT e.id AS event_id,
+       t.name AS target,
+       a.number,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.started_us / 1000 / 1000.0, 'unixepoch') AS started_at,
+       a.duration_us / 1000.0 AS duration_ms,
+       a.status,
+       a.reason,
+       a.answer,
+       a.sequence
+FROM attempt a
+JOIN event e ON e.sequence = a.sequence
+JOIN target t ON t.id = a.target_id;
+
+CREATE VIEW poll_log AS
+SELECT p.id,
+       s.name AS source,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.started_us / 1000 / 1000.0, 'unixepoch') AS started_at,
+       p.duration_us / 1000.0 AS duration_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.from_us / 1000 / 1000.0, 'unixepoch') AS asked_from,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.until_us / 1000 / 1000.0, 'unixepoch') AS asked_until,
+       p.skip AS "offset",
+       p.outcome,
+       p.status,
+       p.count,
+       p.total,
+       p.new,
+       p.bytes,
+       p.error
+FROM poll_request p
+JOIN source s ON s.id = p.source_id;
+
+CREATE VIEW push_log AS
+SELECT p.id,
+       s.name AS source,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.received_us / 1000 / 1000.0, 'unixepoch') AS received_at,
+       p.duration_us / 1000.0 AS duration_ms,
+       p.status,
+       p.count,
+       p.new,
+       p.bytes,
+       p.error
+FROM push_request p
+JOIN source s ON s.id = p.source_id;
+
+CREATE VIEW quarantine AS
+SELECT q.id,
+       s.name AS source,
+       q.route,
+       strftime('%Y-%m-%dT%H:%M:%fZ', q.received_us / 1000 / 1000.0, 'unixepoch') AS received_at,
+       q.reason,
+       q.raw
+FROM quarantined q
+JOIN source s ON s.id = q.source_id;
+
+CREATE VIEW target_status AS
+SELECT t.name AS target,
+       t.state,
+       strftime('%Y-%m-%dT%H:%M:%fZ', t.since_us / 1000 / 1000.0, 'unixepoch') AS state_since,
+       (SELECT count(*) FROM delivery d
+        WHERE d.target_id = t.id AND d.status = 'pending' AND d.step = 0)
+       + (SELECT count(*) FROM delivery d
+          WHERE d.target_id = t.id AND d.status = 'pending' AND d.step > 0) AS pending,
+       (SELECT count(*) FROM delivery d WHERE d.target_id = t.id AND d.status = 'dead') AS dead,
+       t.delivered AS delivered_total,
+       t.dead AS dead_total,
+       strftime('%Y-%m-%dT%H:%M:%fZ', t.last_delivered_us / 1000 / 1000.0, 'unixepoch')
+           AS last_delivered_at
+FROM target t;

@@ -1,0 +1,119 @@
+//! URLs: which ones are taken, and how they are shown.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use crate::config::field::Field;
+
+/// What else a URL must not have, beyond being http or https with a host and no
+/// fragment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum UrlRule {
+    /// Nothing else: a target's key often stands in its query.
+    Any,
+    /// No query and no user-info: paths are added to it.
+    Base,
+}
+
+impl Field<'_> {
+    /// An http or https URL. The faults never repeat it: it may carry a key.
+    pub(super) fn url(&self, rule: UrlRule, example: &str) -> Option<Url> {
+        let text = self.filled(&format!("{example:?}"))?;
+        self.url_of(text, rule, example)
+    }
+
+    /// The same for `text` that was made from this value.
+    pub(super) fn url_of(&self, text: &str, rule: UrlRule, example: &str) -> Option<Url> {
+        let url = Url::parse(text).ok();
+        if let Some(what) = url.as_ref().map_or(Some("is not a URL"), |url| refusal(url, rule)) {
+            return self.fault(what, format!("write for example {example:?}"));
+        }
+        let url = url?;
+        if url.scheme() == "http" && !is_loopback(&url) {
+            self.warn("is plain http, everyone on the way can read along", "write https://…");
+        }
+        Some(url)
+    }
+
+    /// An `http://` or `https://` URL of a proxy.
+    pub(super) fn proxy(&self) -> Option<Url> {
+        let example = "http://proxy.example.com:3128";
+        let text = self.filled(&format!("{example:?}"))?;
+        match Url::parse(text) {
+            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => Some(url),
+            _ => self.fault(
+                "is not an http or https URL of a proxy",
+                format!("write for example {example:?}"),
+            ),
+        }
+    }
+}
+
+fn refusal(url: &Url, rule: UrlRule) -> Option<&'static str> {
+    if !["http", "https"].contains(&url.scheme()) {
+        return Some("is not an http or https URL");
+    }
+    if url.fragment().is_some() {
+        return Some("has a fragment (#…), which is never sent");
+    }
+    if let Some(Host::Ipv4(address)) = url.host()
+        && address.is_link_local()
+    {
+        return Some("is a link-local or metadata address, which is never asked");
+    }
+    if rule == UrlRule::Base {
+        if url.query().is_some() {
+            return Some("has a query (?…), and paths are added to it");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Some("has a user or password in it, which do not belong there");
+        }
+    }
+    None
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+/// `url` without its query, fragment and user-info: they carry keys.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Both fail only for URLs without a host, and such were never taken.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_url_has_no_keys() {
+        let url = Url::parse("https://me:pw@h.example:8443/a/b?key=planted#f").unwrap();
+        assert_eq!(shown(&url), "https://h.example:8443/a/b");
+    }
+
+    #[test]
+    fn this_machine_is_recognised() {
+        for (text, expected) in [
+            ("http://localhost:1/", true),
+            ("http://sink.localhost/", true),
+            ("http://127.8.8.8/", true),
+            ("http://[::1]/", true),
+            ("http://10.0.0.1/", false),
+            ("http://localhost.example.com/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(text).unwrap()), expected, "{text}");
+        }
+    }
+}

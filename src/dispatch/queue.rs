@@ -1,0 +1,225 @@
+//! The window of deliveries that a worker holds in memory, and which of them goes next.
+//!
+//! Pure: what is read from the ledger goes in, what is to be attempted comes out.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use crate::model::event::Sequence;
+use crate::storage::Due;
+
+/// Smallest window: enough that slots do not wait for the ledger.
+const WINDOW_MIN: usize = 256;
+
+/// Largest window: with events of 64 KiB it is 256 MiB at the very worst, and some
+/// 4 MiB with ordinary ones.
+const WINDOW_MAX: usize = 4096;
+
+/// How deliveries are gathered into requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gathering {
+    /// Deliveries in one request, at most.
+    pub(super) max_events: usize,
+    /// How long the first of them waits for others.
+    pub(super) max_wait: Duration,
+    /// Requests under way, at most.
+    pub(super) slots: usize,
+}
+
+impl Gathering {
+    /// Deliveries held in memory, at most, for each of the two lanes.
+    pub(super) fn window(&self) -> usize {
+        (2 * self.slots * self.max_events).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// Slots that retries may use while fresh deliveries are waiting: a backlog of
+    /// retries does not starve them, and they do not starve it.
+    fn slots_for_retries(&self) -> usize {
+        (self.slots / 4).max(1)
+    }
+}
+
+/// One request's worth of deliveries.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) deliveries: Vec<Due>,
+    pub(super) is_retry: bool,
+}
+
+/// Deliveries in memory: waiting for a slot, under way, or not settled yet.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    fresh: VecDeque<Due>,
+    retries: VecDeque<Due>,
+    /// Everything between reading and settling, so that it is not taken up twice.
+    held: HashSet<Sequence>,
+    /// Time since boot at which the oldest waiting fresh delivery came.
+    waiting_since: Option<Duration>,
+}
+
+impl Queue {
+    /// Takes up fresh deliveries; those already held are left out.
+    pub(super) fn extend_fresh(&mut self, deliveries: Vec<Due>, uptime: Duration) {
+        for due in deliveries {
+            if self.held.insert(due.sequence) {
+                self.fresh.push_back(due);
+            }
+        }
+        if !self.fresh.is_empty() {
+            self.waiting_since.get_or_insert(uptime);
+        }
+    }
+
+    /// Takes up due retries; those already held are left out.
+    pub(super) fn extend_retries(&mut self, deliveries: Vec<Due>) {
+        for due in deliveries {
+            if self.held.insert(due.sequence) {
+                self.retries.push_back(due);
+            }
+        }
+    }
+
+    /// Lets go of a delivery that is settled.
+    pub(super) fn release(&mut self, sequence: Sequence) {
+        self.held.remove(&sequence);
+    }
+
+    /// Lets go of everything that waits for a slot; the ledger has it.
+    pub(super) fn clear(&mut self) {
+        for due in self.fresh.drain(..).chain(self.retries.drain(..)) {
+            self.held.remove(&due.sequence);
+        }
+        self.waiting_since = None;
+    }
+
+    /// Deliveries held.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Fresh deliveries waiting for a slot.
+    pub(super) fn fresh(&self) -> usize {
+        self.fresh.len()
+    }
+
+    /// Retries waiting for a slot.
+    pub(super) fn retries(&self) -> usize {
+        self.retries.len()
+    }
+
+    /// The next request's worth, when a slot is free and something is ready.
+    pub(super) fn next(
+        &mut self,
+        rule: &Gathering,
+        flying_retries: usize,
+        uptime: Duration,
+    ) -> Option<Load> {
+        let fresh_ready = self.ready_at(rule).is_some_and(|at| at <= uptime);
+        let retry_allowed = !fresh_ready || flying_retries < rule.slots_for_retries();
+        let is_retry = !self.retries.is_empty() && retry_allowed;
+        if !is_retry && !fresh_ready {
+            return None;
+        }
+        let lane = if is_retry { &mut self.retries } else { &mut self.fresh };
+        let count = lane.len().min(rule.max_events);
+        let deliveries = lane.drain(..count).collect();
+        if !is_retry {
+            self.waiting_since = (!self.fresh.is_empty()).then_some(uptime);
+        }
+        Some(Load { deliveries, is_retry })
+    }
+
+    /// Time since boot at which a fresh request is ready to go; `None`: none is waiting.
+    pub(super) fn ready_at(&self, rule: &Gathering) -> Option<Duration> {
+        let since = self.waiting_since?;
+        let is_full = self.fresh.len() >= rule.max_events;
+        Some(if is_full { since } else { since + rule.max_wait })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const SINGLE: Gathering = Gathering { max_events: 1, max_wait: Duration::ZERO, slots: 8 };
+    const BATCHES: Gathering =
+        Gathering { max_events: 3, max_wait: Duration::from_secs(1), slots: 8 };
+
+    fn due(sequence: Sequence) -> Due {
+        Due {
+            sequence,
+            step: 0,
+            first_attempt_at: None,
+            event_source: String::new(),
+            event_id: String::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    fn dues(sequences: impl IntoIterator<Item = Sequence>) -> Vec<Due> {
+        sequences.into_iter().map(due).collect()
+    }
+
+    fn sequences(load: Option<Load>) -> Vec<Sequence> {
+        load.map(|load| load.deliveries.iter().map(|d| d.sequence).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_held_is_not_taken_up_again_until_it_is_settled() {
+        let mut queue = Queue::default();
+        queue.extend_fresh(dues([1, 2]), Duration::ZERO);
+        assert_eq!(sequences(queue.next(&SINGLE, 0, Duration::ZERO)), [1]);
+        queue.extend_fresh(dues([1, 2, 3]), Duration::ZERO);
+        assert_eq!(queue.fresh(), 2);
+        queue.release(1);
+        queue.extend_retries(dues([1]));
+        assert_eq!(queue.retries(), 1);
+    }
+
+    #[test]
+    fn a_backlog_of_retries_leaves_slots_to_fresh_deliveries() {
+        let mut queue = Queue::default();
+        queue.extend_retries(dues(100..120));
+        queue.extend_fresh(dues(1..20), Duration::ZERO);
+        let mut flying_retries = 0;
+        let mut fresh = 0;
+        for _ in 0..8 {
+            let load = queue.next(&SINGLE, flying_retries, Duration::ZERO).unwrap();
+            if load.is_retry {
+                flying_retries += 1;
+            } else {
+                fresh += 1;
+            }
+        }
+        assert_eq!((flying_retries, fresh), (2, 6));
+    }
+
+    #[test]
+    fn retries_use_every_slot_when_nothing_fresh_waits() {
+        let mut queue = Queue::default();
+        queue.extend_retries(dues([7]));
+        assert!(queue.next(&SINGLE, 8, Duration::ZERO).unwrap().is_retry);
+    }
+
+    #[test]
+    fn a_batch_goes_when_it_is_full_or_has_waited_long_enough() {
+        let mut queue = Queue::default();
+        queue.extend_fresh(dues([1, 2]), Duration::from_secs(10));
+        assert!(queue.next(&BATCHES, 0, Duration::from_millis(10_900)).is_none());
+        assert_eq!(queue.ready_at(&BATCHES), Some(Duration::from_secs(11)));
+        assert_eq!(sequences(queue.next(&BATCHES, 0, Duration::from_secs(11))), [1, 2]);
+        queue.extend_fresh(dues([3, 4, 5, 6]), Duration::from_secs(20));
+        assert_eq!(sequences(queue.next(&BATCHES, 0, Duration::from_secs(20))), [3, 4, 5]);
+        assert!(queue.next(&BATCHES, 0, Duration::from_secs(20)).is_none());
+    }
+
+    #[test]
+    fn clearing_lets_go_of_what_waits_but_not_of_what_is_under_way() {
+        let mut queue = Queue::default();
+        queue.extend_fresh(dues([1, 2]), Duration::ZERO);
+        queue.next(&SINGLE, 0, Duration::ZERO);
+        queue.clear();
+        assert_eq!((queue.held(), queue.fresh()), (1, 0));
+    }
+}

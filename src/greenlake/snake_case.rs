@@ -1,0 +1,215 @@
+//! JSON with its keys in `snake_case` and everything else byte for byte.
+//!
+//! Works on the text, not on a parsed value: numbers of any length survive, and nothing
+//! recurses, so depth costs heap and is bounded.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// Deepest nesting that is passed on. Receivers commonly stop at 128; the envelope and
+/// `data` around it take a few levels.
+const MAX_DEPTH: usize = 120;
+
+/// A name in `snake_case`: `ipAddress` → `ip_address`, `HTTPServer` → `http_server`.
+///
+/// Spaces and hyphens become underscores; any other character stays.
+pub(crate) fn snake_case(name: &str) -> String {
+    if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+        return name.to_owned();
+    }
+    let chars: Vec<char> = name.chars().collect();
+    let mut snake = String::with_capacity(name.len() + 4);
+    for (at, char) in chars.iter().enumerate() {
+        let after_word = at > 0 && (chars[at - 1].is_lowercase() || chars[at - 1].is_numeric());
+        let before_word = at > 0
+            && chars[at - 1].is_uppercase()
+            && chars.get(at + 1).is_some_and(|next| next.is_lowercase());
+        match char {
+            ' ' | '-' => snake.push('_'),
+            char if char.is_uppercase() => {
+                if after_word || before_word {
+                    snake.push('_');
+                }
+                snake.extend(char.to_lowercase());
+            }
+            char => snake.push(*char),
+        }
+    }
+    snake
+}
+
+/// The names used in one object, so that no two members get the same.
+///
+/// Where two names come to the same in `snake_case` the first keeps it and the others
+/// are numbered in their order: `ip_address`, `ip_address_2`.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashMap<String, u32>);
+
+impl Names {
+    /// The name to write for `name`, from now on taken.
+    pub(crate) fn take(&mut self, name: &str) -> String {
+        let wanted = snake_case(name);
+        if let Entry::Vacant(vacant) = self.0.entry(wanted.clone()) {
+            vacant.insert(1);
+            return wanted;
+        }
+        loop {
+            let count = self.0.entry(wanted.clone()).or_insert(1);
+            *count += 1;
+            let numbered = format!("{wanted}_{count}");
+            if let Entry::Vacant(vacant) = self.0.entry(numbered.clone()) {
+                vacant.insert(1);
+                return numbered;
+            }
+        }
+    }
+}
+
+/// An open array (`None`) or object with the names used in it.
+type Open = Option<Names>;
+
+/// Appends `json` to `out`, without white space, every key in `snake_case`.
+///
+/// `json` is valid JSON. `false` if it is nested deeper than 120: `out` then ends
+/// anywhere.
+pub(crate) fn append_with_snake_keys(json: &str, out: &mut String) -> bool {
+    let mut open: Vec<Open> = Vec::new();
+    let mut is_key_next = false;
+    let mut rest = json;
+    while let Some(first) = rest.bytes().next() {
+        let taken = match first {
+            b'"' => {
+                let end = string_end(rest);
+                match open.last_mut() {
+                    Some(Some(names)) if is_key_next => append_key(&rest[..end], names, out),
+                    _ => out.push_str(&rest[..end]),
+                }
+                is_key_next = false;
+                end
+            }
+            b'{' | b'[' => {
+                open.push((first == b'{').then(Names::default));
+                if open.len() > MAX_DEPTH {
+                    return false;
+                }
+                is_key_next = first == b'{';
+                out.push(char::from(first));
+                1
+            }
+            b'}' | b']' => {
+                open.pop();
+                is_key_next = false;
+                out.push(char::from(first));
+                1
+            }
+            b',' => {
+                is_key_next = matches!(open.last(), Some(Some(_)));
+                out.push(',');
+                1
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => 1,
+            _ => {
+                let plain = |c: char| {
+                    !matches!(c, '"' | ',' | '{' | '[' | '}' | ']') && !c.is_ascii_whitespace()
+                };
+                let end = rest.find(|c: char| !plain(c)).unwrap_or(rest.len());
+                out.push_str(&rest[..end]);
+                end
+            }
+        };
+        rest = &rest[taken..];
+    }
+    true
+}
+
+/// Length of the string literal at the beginning of `text`, quotes included.
+fn string_end(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |at| at + 2)
+}
+
+/// Appends a key given as a literal; one that is no Unicode text (`"\ud800"`) stays.
+fn append_key(literal: &str, names: &mut Names, out: &mut String) {
+    match serde_json::from_str::<String>(literal) {
+        Ok(name) => append_string(&names.take(&name), out),
+        Err(_) => out.push_str(literal),
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn append_string(text: &str, out: &mut String) {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        out.extend(["\"", text, "\""]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_snake_case() {
+        for (name, snake) in [
+            ("ipAddress", "ip_address"),
+            ("ip_address_str", "ip_address_str"),
+            ("HTTPServer", "http_server"),
+            ("accountID", "account_id"),
+            ("ipv4Address", "ipv4_address"),
+            ("x509Cert", "x509_cert"),
+            ("Account Name", "account_name"),
+            ("account-name", "account_name"),
+            ("ÄnderungsGrund", "änderungs_grund"),
+            ("a.b/c$", "a.b/c$"),
+            ("", ""),
+        ] {
+            assert_eq!(snake_case(name), snake, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_change_and_nothing_else() {
+        for (json, out) in [
+            (r#"{"aB": {"cD" : [ {"eF":"gH"}, "iJ" ]}}"#, r#"{"a_b":{"c_d":[{"e_f":"gH"},"iJ"]}}"#),
+            (
+                r#"{"n":12345678901234567890123,"m":1.50,"e":1E+2}"#,
+                r#"{"n":12345678901234567890123,"m":1.50,"e":1E+2}"#,
+            ),
+            (r#"{"a":"x\",\"bC\":\\","dE":true}"#, r#"{"a":"x\",\"bC\":\\","d_e":true}"#),
+            (r#"{"i\u0070Address":"\ud800"}"#, r#"{"ip_address":"\ud800"}"#),
+            (r#"{"\ud800":1}"#, r#"{"\ud800":1}"#),
+            (r#"["aB", null, [], {}]"#, r#"["aB",null,[],{}]"#),
+            ("7", "7"),
+        ] {
+            let mut found = String::new();
+            assert!(append_with_snake_keys(json, &mut found));
+            assert_eq!(found, out);
+        }
+    }
+
+    #[test]
+    fn colliding_keys_are_numbered_in_their_order() {
+        let json =
+            r#"{"ipAddress":1,"ip_address":2,"ip_address_2":3,"IPAddress":4,"o":{"ipAddress":5}}"#;
+        let mut out = String::new();
+        assert!(append_with_snake_keys(json, &mut out));
+        assert_eq!(
+            out,
+            r#"{"ip_address":1,"ip_address_2":2,"ip_address_2_2":3,"ip_address_3":4,"o":{"ip_address":5}}"#
+        );
+    }
+
+    #[test]
+    fn depth_is_bounded_without_recursion() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(append_with_snake_keys(&nested(MAX_DEPTH), &mut String::new()));
+        assert!(!append_with_snake_keys(&nested(MAX_DEPTH + 1), &mut String::new()));
+        assert!(!append_with_snake_keys(&nested(200_000), &mut String::new()));
+    }
+}

@@ -1,0 +1,6 @@
+//! The client against a small server that answers as each test says.
+
+mod auth;
+mod fetch;
+mod probe;
+mod stub;

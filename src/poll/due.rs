@@ -1,0 +1,131 @@
+//! When the next run is due, as pure functions over time since boot.
+
+use std::time::Duration;
+
+use crate::poll::report::{Problem, Reason};
+
+/// Sources start one after the other within this time, so that a restart with fifty
+/// workspaces is not one burst; the last of them still polls soon.
+const STAGGER: Duration = Duration::from_secs(5);
+
+/// Longest pause after failures: an outage of the source costs at most this much more.
+const MAX_PAUSE: Duration = Duration::from_mins(5);
+
+/// First pause when the source failed; doubles, and the wait is any part of it.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// First pause when somebody has to mend something; doubles.
+const SLOW_RETRY: Duration = Duration::from_secs(5);
+
+/// Pause before looking again whether the disk has room.
+const ROOM_RETRY: Duration = Duration::from_secs(10);
+
+/// No pause is shorter: what fails at once must not become a hot loop.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// The first due time after `started`, on the grid of `interval` through `due`.
+///
+/// Always later than `started`; due times that a long run or a suspended machine missed
+/// collapse into the run that started then.
+#[must_use]
+pub fn next_due(due: Duration, interval: Duration, started: Duration) -> Duration {
+    let Some(late) = started.checked_sub(due) else { return due };
+    let interval = interval.max(Duration::from_millis(1));
+    let into = late.as_nanos() % interval.as_nanos();
+    let left = interval.as_nanos() - into;
+    started.saturating_add(Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)))
+}
+
+/// How long source number `index` of `count` waits before its first poll; the first, and
+/// so a single one, not at all.
+#[must_use]
+pub fn stagger(index: usize, count: usize, interval: Duration) -> Duration {
+    let share = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    interval.min(STAGGER) * share(index.min(count)) / share(count).max(1)
+}
+
+/// How long to wait after a run with `problem`, the `failures`-th in a row (from 1);
+/// `None`: as scheduled. `chance` is a random number from 0 up to and without 1.
+#[must_use]
+pub fn pause(problem: Option<&Problem>, failures: u32, chance: f64) -> Option<Duration> {
+    let problem = problem?;
+    let pause = match problem.reason {
+        Reason::Stopped | Reason::Incomplete => return None,
+        Reason::Budget => return Some(Duration::ZERO),
+        Reason::Throttled => problem.wait.unwrap_or_default() + BACK_OFF.mul_f64(chance),
+        Reason::Unavailable | Reason::Unreadable | Reason::LedgerBusy => {
+            doubled(BACK_OFF, failures).mul_f64(chance)
+        }
+        Reason::AuthFailed | Reason::Forbidden | Reason::Rejected | Reason::Contradictory => {
+            doubled(SLOW_RETRY, failures).mul_f64(1.0 - chance / 4.0)
+        }
+        Reason::NoRoom => ROOM_RETRY,
+    };
+    Some(pause.max(MIN_PAUSE))
+}
+
+fn doubled(first: Duration, failures: u32) -> Duration {
+    let times = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    first.saturating_mul(times).min(MAX_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn the_next_due_time_is_on_the_grid_and_later() {
+        for (due, started, next) in [
+            (100, 100, 130),
+            (100, 101, 130),
+            (100, 129, 130),
+            (100, 130, 160),
+            (100, 250, 280),
+            (100, 1_000_017, 1_000_030),
+            (100, 90, 100),
+        ] {
+            assert_eq!(next_due(s(due), s(30), s(started)), s(next), "{due} {started}");
+        }
+    }
+
+    #[test]
+    fn sources_start_one_after_the_other_and_a_single_one_at_once() {
+        assert_eq!(stagger(0, 1, s(30)), s(0));
+        assert_eq!(stagger(0, 50, s(30)), s(0));
+        assert_eq!(stagger(25, 50, s(30)), Duration::from_millis(2_500));
+        assert_eq!(stagger(49, 50, s(1)), Duration::from_millis(980));
+        assert_eq!(stagger(3, 0, s(1)), s(0));
+    }
+
+    #[test]
+    fn each_problem_has_its_pause() {
+        use Reason as R;
+        let at = |reason, wait: Option<u64>, failures, chance| {
+            let problem = Problem { reason, message: String::new(), wait: wait.map(s) };
+            pause(Some(&problem), failures, chance)
+        };
+        assert_eq!(pause(None, 0, 0.5), None);
+        for reason in [R::Stopped, R::Incomplete] {
+            assert_eq!(at(reason, None, 1, 0.5), None);
+        }
+        assert_eq!(at(R::Budget, None, 1, 0.5), Some(s(0)));
+        assert_eq!(at(R::NoRoom, None, 9, 0.5), Some(s(10)));
+        assert_eq!(at(R::Throttled, Some(48), 1, 0.0), Some(s(48)));
+        assert_eq!(at(R::Throttled, None, 1, 0.0), Some(MIN_PAUSE));
+        for reason in [R::Unavailable, R::Unreadable, R::LedgerBusy] {
+            assert_eq!(at(reason, None, 1, 0.5), Some(Duration::from_millis(500)));
+            assert_eq!(at(reason, None, 4, 0.5), Some(s(4)));
+            assert_eq!(at(reason, None, 4, 0.0), Some(MIN_PAUSE));
+            assert_eq!(at(reason, None, 1_000, 0.5), Some(s(150)));
+        }
+        for reason in [R::AuthFailed, R::Forbidden, R::Rejected, R::Contradictory] {
+            assert_eq!(at(reason, None, 1, 0.0), Some(s(5)));
+            assert_eq!(at(reason, None, 3, 0.0), Some(s(20)));
+            assert_eq!(at(reason, None, 33, 0.0), Some(s(300)));
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What a run asks for, in which order, and how much at a time.
+//!
+//! Pure: the run loop takes a [`Slice`], asks for it and tells the plan what came of it.
+//! Fresh events never wait for a backfill, and the ordinary idle poll is one request.
+//! A further tier of sweeps is one more stretch at the end of the queue.
+
+use std::collections::VecDeque;
+
+use crate::model::coverage::{Span, Unsettled};
+
+/// Share of the page limit that a slice is cut for, in percent: room for the rate to
+/// grow by two fifths before a page is asked for in vain.
+const AIM_PERCENT: i64 = 70;
+
+/// Share of the page limit up to which a stretch is still asked for in one piece.
+const FIT_PERCENT: i64 = 90;
+
+/// Width of the first slice, when nothing is known of the density: an hour.
+const FIRST_REACH_SECS: i64 = 3_600;
+
+/// Widest slice: a month, so that three months of silence take three requests.
+const MAX_REACH_SECS: i64 = 31 * 86_400;
+
+/// A slice may be this many times as wide as the widest that came back whole.
+const GROWTH: i64 = 8;
+
+/// A lower density is believed by this factor a slice: a quiet second after a burst does
+/// not make the next slice too wide.
+const DECAY: i64 = 4;
+
+/// Entries are counted per million seconds, so that whole numbers do.
+const MEGA: i64 = 1_000_000;
+
+/// Which density a slice goes by: that of today or that of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The hot window: what every poll reads.
+    Present,
+    /// Everything before.
+    Past,
+}
+
+/// What to ask for next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Whole seconds, never empty.
+    pub span: Span,
+    /// The density it was cut by.
+    pub lane: Lane,
+}
+
+/// How much time fits into one request, learnt from the slices so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    /// Entries in a million seconds.
+    density: i64,
+    /// Widest slice that is dared, in seconds.
+    reach: i64,
+}
+
+impl Pace {
+    const fn new() -> Self {
+        Self { density: 0, reach: FIRST_REACH_SECS }
+    }
+
+    fn width(self, limit: i64) -> i64 {
+        let aim = (limit * AIM_PERCENT / 100).max(1);
+        let by_density = if self.density == 0 {
+            MAX_REACH_SECS
+        } else {
+            aim.saturating_mul(MEGA) / self.density
+        };
+        by_density.min(self.reach).max(1)
+    }
+
+    fn fits(self, secs: i64, limit: i64) -> bool {
+        let expected = secs.saturating_mul(self.density) / MEGA;
+        secs <= self.reach && expected <= limit * FIT_PERCENT / 100
+    }
+
+    fn whole(&mut self, secs: i64, entries: i64) {
+        self.density = density(secs, entries).max(self.density / DECAY);
+        self.reach = self.reach.max(secs.saturating_mul(GROWTH)).min(MAX_REACH_SECS);
+    }
+
+    fn crowded(&mut self, secs: i64, total: Option<i64>) {
+        self.reach = (secs / 2).max(1);
+        if let Some(total) = total {
+            self.density = density(secs, total);
+        }
+    }
+}
+
+fn density(secs: i64, entries: i64) -> i64 {
+    entries.saturating_mul(MEGA) / secs.max(1)
+}
+
+/// What is remembered between the runs of one source: only ever a matter of requests,
+/// never of completeness, so it is not kept in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paces {
+    present: Pace,
+    past: Pace,
+}
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self { present: Pace::new(), past: Pace::new() }
+    }
+}
+
+impl Paces {
+    fn get(&mut self, lane: Lane) -> &mut Pace {
+        match lane {
+            Lane::Present => &mut self.present,
+            Lane::Past => &mut self.past,
+        }
+    }
+}
+
+/// The slices of one run, cut as they are taken.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    queue: VecDeque<Slice>,
+    paces: Paces,
+    limit: i64,
+}
+
+impl Plan {
+    /// Plans to read `parts` (as [`Coverage::unsettled`] gives them) of the time before
+    /// second `hi`, by pages of `limit` entries.
+    ///
+    /// Order: the present in one request when it fits in one, else what of it was never
+    /// scanned; then other stretches never scanned, oldest first; then re-reads, the one
+    /// with the oldest scan first. `hot_secs` is the length of the present.
+    ///
+    /// [`Coverage::unsettled`]: crate::model::coverage::Coverage::unsettled
+    #[must_use]
+    pub fn new(parts: &[Unsettled], hi: i64, hot_secs: i64, limit: u32, paces: Paces) -> Self {
+        let mut plan = Self { queue: VecDeque::new(), paces, limit: i64::from(limit.max(1)) };
+        let hot = Span::new(hi.saturating_sub(hot_secs), hi);
+        let tail = tail(parts, hi);
+        if plan.paces.present.fits(tail.secs(), plan.limit) {
+            plan.push(tail, Lane::Present);
+            let rest = parts.iter().filter(|part| part.span.until <= tail.from);
+            plan.queue_rest(rest.copied().collect(), hot);
+            return plan;
+        }
+        let never = parts.iter().filter(|part| part.asked_at.is_none());
+        let fresh: Vec<Span> = never.map(|part| part.span.intersect(hot)).collect();
+        for span in fresh {
+            plan.push(span, Lane::Present);
+        }
+        let mut rest = parts.to_vec();
+        for part in rest.iter_mut().filter(|part| part.asked_at.is_none()) {
+            part.span.until = part.span.until.min(hot.from);
+        }
+        plan.queue_rest(rest, hot);
+        plan
+    }
+
+    /// The next slice, cut to what is expected to fit in one page; `None` at the end.
+    pub fn next_slice(&mut self) -> Option<Slice> {
+        let slice = self.queue.pop_front()?;
+        let width = match self.paces.get(slice.lane) {
+            pace if pace.fits(slice.span.secs(), self.limit) => slice.span.secs(),
+            pace => pace.width(self.limit),
+        };
+        let first = even_part(slice.span, width);
+        if first.until < slice.span.until {
+            let rest = Span::new(first.until, slice.span.until);
+            self.queue.push_front(Slice { span: rest, ..slice });
+        }
+        Some(Slice { span: first, ..slice })
+    }
+
+    /// Whether nothing is left to ask for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// `slice` came back whole, with `entries` in it.
+    pub fn whole(&mut self, slice: Slice, entries: u64) {
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        self.paces.get(slice.lane).whole(slice.span.secs(), entries);
+    }
+
+    /// `slice` holds more than a page (`total`, when the source could count it): it comes
+    /// again in smaller pieces. It must be longer than a second.
+    pub fn crowded(&mut self, slice: Slice, total: Option<u64>) {
+        self.narrow(slice, total);
+        self.queue.push_front(slice);
+    }
+
+    /// `slice` could not be read; it is left for a later run, which asks for less at once.
+    pub fn failed(&mut self, slice: Slice) {
+        self.narrow(slice, None);
+    }
+
+    /// What the next run starts with.
+    #[must_use]
+    pub const fn paces(&self) -> Paces {
+        self.paces
+    }
+
+    fn narrow(&mut self, slice: Slice, total: Option<u64>) {
+        let total = total.map(|total| i64::try_from(total).unwrap_or(i64::MAX));
+        self.paces.get(slice.lane).crowded(slice.span.secs(), total);
+    }
+
+    fn push(&mut self, span: Span, lane: Lane) {
+        if !span.is_empty() {
+            self.queue.push_back(Slice { span, lane });
+        }
+    }
+
+    fn queue_rest(&mut self, parts: Vec<Unsettled>, hot: Span) {
+        let (never, again): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| part.asked_at.is_none());
+        for part in never {
+            self.push(part.span, Lane::Past);
+        }
+        let mut pieces = Vec::new();
+        for stretch in adjoined(&again) {
+            let lane = if stretch.until > hot.from { Lane::Present } else { Lane::Past };
+            let width = self.paces.get(lane).width(self.limit);
+            let mut left = stretch;
+            while !left.is_empty() {
+                let piece = even_part(left, width);
+                left.from = piece.until;
+                pieces.push((oldest_stamp(&again, piece), Slice { span: piece, lane }));
+            }
+        }
+        pieces.sort_by_key(|(stamp, _)| *stamp);
+        self.queue.extend(pieces.into_iter().map(|(_, slice)| slice));
+    }
+}
+
+/// The unbroken stretch of parts that ends at `hi`; empty when none touches it.
+fn tail(parts: &[Unsettled], hi: i64) -> Span {
+    let mut tail = Span::new(hi, hi);
+    for part in parts.iter().rev() {
+        if part.span.until != tail.from {
+            break;
+        }
+        tail.from = part.span.from;
+    }
+    tail
+}
+
+/// The parts with those that adjoin taken together.
+fn adjoined(parts: &[Unsettled]) -> Vec<Span> {
+    let mut stretches: Vec<Span> = Vec::new();
+    for part in parts {
+        match stretches.last_mut() {
+            Some(last) if last.until == part.span.from => last.until = part.span.until,
+            _ => stretches.push(part.span),
+        }
+    }
+    stretches
+}
+
+fn oldest_stamp(parts: &[Unsettled], piece: Span) -> i64 {
+    let inside = parts.iter().filter(|part| !part.span.intersect(piece).is_empty());
+    inside.filter_map(|part| part.asked_at).min().unwrap_or(i64::MIN)
+}
+
+/// The first of the equal parts, none longer than `width`, that `span` is cut into.
+fn even_part(span: Span, width: i64) -> Span {
+    let width = width.max(1);
+    let pieces = ceil_div(span.secs(), width).max(1);
+    Span::new(span.from, span.from + ceil_div(span.secs(), pieces))
+}
+
+fn ceil_div(a: i64, b: i64) -> i64 {
+    a / b + i64::from(a % b != 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The task of one source: a run whenever one is due.
+//!
+//! Keeps true: one run at a time; due times lie on a grid of time since boot, so a
+//! suspended machine or a set clock neither loses a poll nor causes a burst of them; a
+//! pause that the source asked for is kept, whoever nudges. A cron schedule only nudges;
+//! a slow timer stands behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{PollConfig, Schedule};
+use crate::model::timestamp::Timestamp;
+use crate::poll::due::{next_due, pause, stagger};
+use crate::poll::report::{Problem, Reason, RunReport};
+use crate::poll::run::Scanner;
+use crate::poll::{Keep, Log, PollError};
+
+/// Longest sleep in one piece. The runtime's timers stand still while the machine is
+/// suspended; afterwards a due run starts within this time.
+const NAP: Duration = Duration::from_secs(5);
+
+/// A cron schedule that has not nudged for this long is polled without: a daily line has
+/// nudged by then.
+const CRON_NET: Duration = Duration::from_hours(25);
+
+/// Problems with at least this pause are told each time, others only when they begin.
+const SLOW_ENOUGH_TO_TELL: Duration = Duration::from_mins(1);
+
+/// When runs are due.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// By interval, or by nudges.
+    pub schedule: Schedule,
+    /// Each due time is delayed by up to this much, at random.
+    pub jitter: Duration,
+    /// Wait before the first run.
+    pub first: Duration,
+}
+
+impl Timing {
+    /// The timing of source number `index` of `count`; the first one starts at once.
+    #[must_use]
+    pub fn new(poll: &PollConfig, index: usize, count: usize) -> Self {
+        let interval = match poll.schedule {
+            Schedule::Interval(interval) => interval,
+            Schedule::Cron(_) => Duration::MAX,
+        };
+        let first = stagger(index, count, interval);
+        Self { schedule: poll.schedule.clone(), jitter: poll.jitter, first }
+    }
+}
+
+/// How a source's polling fares, for the watchdog, `STATUS` and people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Wall time at which the last run ended; `None` before the first.
+    pub last_run_at: Option<Timestamp>,
+    /// Wall time of the last run that read everything unsettled.
+    pub last_complete_at: Option<Timestamp>,
+    /// Time since boot at the last run that read up to the present, complete or not.
+    pub fresh_at: Option<Duration>,
+    /// Below it history is complete.
+    pub watermark: Option<Timestamp>,
+    /// Why the last run was partial; `None` after a complete one.
+    pub problem: Option<Problem>,
+    /// Events stored for the first time since the program started.
+    pub new: u64,
+    /// Requests sent since the program started.
+    pub requests: u64,
+}
+
+/// Polls one source until it is stopped.
+pub struct Poller<L, K> {
+    scanner: Scanner<L, K>,
+    timing: Timing,
+    nudge: Arc<Notify>,
+    status: watch::Sender<Status>,
+    failures: u32,
+}
+
+impl<L: Log, K: Keep> Poller<L, K> {
+    /// A poller over `scanner`. Each permit of `nudge` makes a run due now; they merge.
+    #[must_use]
+    pub fn new(
+        scanner: Scanner<L, K>,
+        timing: Timing,
+        nudge: Arc<Notify>,
+    ) -> (Self, watch::Receiver<Status>) {
+        let (status, receiver) = watch::channel(Status::default());
+        (Self { scanner, timing, nudge, status, failures: 0 }, receiver)
+    }
+
+    /// Polls until `stop`, then ends with the page in hand committed.
+    ///
+    /// # Errors
+    /// When the ledger fails for good; nothing of the page in hand was stored.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), PollError> {
+        let mut due = self.scanner.clock.uptime() + self.timing.first;
+        let mut wake = Wake { at: due, not_before: Duration::ZERO };
+        while self.wait(wake, &stop).await {
+            let started = self.scanner.clock.uptime();
+            let report = self.scanner.run_once(&stop).await?;
+            let ended = self.scanner.clock.uptime();
+            let pause = self.learn(report);
+            due = match self.timing.schedule {
+                Schedule::Interval(interval) => next_due(due, interval, started),
+                Schedule::Cron(_) => ended + CRON_NET,
+            };
+            wake = match pause {
+                None => Wake { at: due + self.jitter(), not_before: Duration::ZERO },
+                Some(Duration::ZERO) => Wake { at: ended, not_before: Duration::ZERO },
+                Some(pause) => Wake { at: ended + pause, not_before: ended + pause },
+            };
+        }
+        Ok(())
+    }
+
+    /// Waits until `wake`, or a nudge that may be heard; false when it is time to stop.
+    async fn wait(&self, mut wake: Wake, stop: &CancellationToken) -> bool {
+        loop {
+            let now = self.scanner.clock.uptime();
+            if stop.is_cancelled() {
+                return false;
+            }
+            let Some(left) = wake.at.checked_sub(now).filter(|left| !left.is_zero()) else {
+                return true;
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                () = self.nudge.notified() => {
+                    let delay = match self.timing.schedule {
+                        Schedule::Interval(_) => Duration::ZERO,
+                        Schedule::Cron(_) => self.jitter(),
+                    };
+                    wake.at = wake.at.min((now + delay).max(wake.not_before));
+                }
+                () = sleep(left.min(NAP)) => {}
+            }
+        }
+    }
+
+    fn jitter(&self) -> Duration {
+        self.timing.jitter.mul_f64(rand::random::<f64>())
+    }
+
+    /// Publishes and logs what the run came to; comes back with the pause that it asks for.
+    fn learn(&mut self, report: RunReport) -> Option<Duration> {
+        let hurts = report.problem.as_ref().is_some_and(|problem| problem.reason.is_trouble());
+        self.failures = if hurts { self.failures.saturating_add(1) } else { 0 };
+        let pause = pause(report.problem.as_ref(), self.failures, rand::random());
+        self.tell(&report, pause);
+        let (now, uptime) = (self.scanner.clock.now(), self.scanner.clock.uptime());
+        self.status.send_modify(|status| {
+            status.last_run_at = Some(now);
+            if report.problem.is_none() {
+                status.last_complete_at = Some(now);
+            }
+            if report.is_fresh {
+                status.fresh_at = Some(uptime);
+            }
+            status.watermark = report.watermark.or(status.watermark);
+            status.new += report.new;
+            status.requests += u64::from(report.requests);
+            status.problem = report.problem;
+        });
+        pause
+    }
+
+    fn tell(&self, report: &RunReport, pause: Option<Duration>) {
+        let source = &self.scanner.settings.name;
+        let before = self.status.borrow().problem.as_ref().map(|problem| problem.reason);
+        let is_slow = pause.is_some_and(|pause| pause >= SLOW_ENOUGH_TO_TELL);
+        match &report.problem {
+            Some(Problem { reason: Reason::Rejected, message, .. }) => {
+                tracing::error!(source, pause = ?pause, "the source refuses our query: {message}");
+            }
+            Some(Problem { reason, message, .. }) if reason.is_trouble() => {
+                if before != Some(*reason) || is_slow {
+                    tracing::warn!(source, %reason, pause = ?pause, "polling is held up: {message}");
+                } else {
+                    tracing::debug!(source, %reason, pause = ?pause, "still held up: {message}");
+                }
+            }
+            _ => {
+                if before.is_some_and(Reason::is_trouble) {
+                    tracing::info!(source, "polling goes on");
+                }
+                let (new, requests) = (report.new, report.requests);
+                tracing::debug!(source, new, requests, "polled");
+            }
+        }
+    }
+}
+
+/// When to wake up.
+#[derive(Clone, Copy, Debug)]
+struct Wake {
+    at: Duration,
+    /// Nudges are not heard before.
+    not_before: Duration,
+}
+
+#[cfg(test)]
+mod tests;

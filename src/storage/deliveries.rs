@@ -1,0 +1,329 @@
+//! Deliveries: who is owed what, and how it stands.
+
+use bytes::Bytes;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use crate::model::delivery::Status;
+use crate::model::event::Sequence;
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::StorageError;
+use crate::storage::targets::TargetId;
+use crate::storage::{Ledger, Reader};
+
+/// A delivery that is owed now, with what it takes to make it.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The event's place in the ledger.
+    pub sequence: Sequence,
+    /// Failed attempts since it was made or replayed.
+    pub step: u32,
+    /// When the first of those started; `None` before.
+    pub first_attempt_at: Option<Timestamp>,
+    /// The envelope's `source`.
+    pub event_source: String,
+    /// The envelope's `id`.
+    pub event_id: String,
+    /// The structured CloudEvent, the same bytes at every attempt.
+    pub body: Bytes,
+}
+
+/// One line of `delivery_log`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DeliveryRow {
+    /// The event's place in the ledger.
+    pub sequence: Sequence,
+    /// The event's id.
+    pub event_id: String,
+    /// The target's name.
+    pub target: String,
+    /// `pending`, `delivered` or `dead`.
+    pub status: String,
+    /// Attempts so far, replays included.
+    pub attempts: i64,
+    /// RFC 3339 UTC; `None` before the first.
+    pub last_attempt_at: Option<String>,
+    /// HTTP status of the last attempt; `None` when there was no answer.
+    pub last_status: Option<i64>,
+    /// Why the last attempt did not deliver; `None` when it did.
+    pub last_reason: Option<String>,
+    /// RFC 3339 UTC; `None` when it is due at once or has ended.
+    pub next_attempt_at: Option<String>,
+    /// RFC 3339 UTC; `None` unless delivered.
+    pub delivered_at: Option<String>,
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// Only to this target.
+    pub target: Option<String>,
+    /// Only in this status.
+    pub status: Option<Status>,
+    /// Only of the event with this id.
+    pub event_id: Option<String>,
+    /// Rows at most, newest events first.
+    pub limit: u32,
+}
+
+/// Which deliveries to make again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// One event, by its id, to one target, whether or not it has had it.
+    Event {
+        /// The event's id.
+        id: String,
+    },
+    /// Every dead letter of the target.
+    DeadLetters,
+}
+
+/// Makes a delivery of each event from `first` on to the target of that name.
+pub(super) async fn insert_for_new(
+    connection: &mut SqliteConnection,
+    first: Sequence,
+    target: &str,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO delivery (sequence, target_id, status)
+         SELECT event.sequence, target.id, 'pending'
+         FROM event
+         JOIN target ON target.name = $2
+         WHERE event.sequence >= $1",
+    )
+    .bind(first)
+    .bind(target)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Reader {
+    /// Deliveries to a target that were never tried (or are replayed), oldest event first,
+    /// from above `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_fresh(
+        &self,
+        target: TargetId,
+        after: Sequence,
+        limit: u32,
+    ) -> Result<Vec<Due>, StorageError> {
+        let rows = sqlx::query(
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body
+             FROM delivery d
+             JOIN event e ON e.sequence = d.sequence
+             JOIN origin o ON o.id = e.origin_id
+             WHERE d.target_id = $1 AND d.status = 'pending' AND d.step = 0
+               AND d.sequence > $2
+             ORDER BY d.sequence
+             LIMIT $3",
+        )
+        .bind(target)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.0)
+        .await?;
+        rows.into_iter().map(due).collect()
+    }
+
+    /// Deliveries to a target whose next attempt is due by `now`, longest due first; at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_retries(
+        &self,
+        target: TargetId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Due>, StorageError> {
+        let rows = sqlx::query(
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body
+             FROM delivery d
+             JOIN event e ON e.sequence = d.sequence
+             JOIN origin o ON o.id = e.origin_id
+             WHERE d.target_id = $1 AND d.status = 'pending' AND d.step > 0
+               AND d.next_attempt_us <= $2
+             ORDER BY d.next_attempt_us, d.sequence
+             LIMIT $3",
+        )
+        .bind(target)
+        .bind(now.micros())
+        .bind(limit)
+        .fetch_all(&self.0)
+        .await?;
+        rows.into_iter().map(due).collect()
+    }
+
+    /// The oldest delivery owed to a target, with the time of its next attempt (`None`:
+    /// at once); `None` when nothing is owed. For strict order.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find_head(
+        &self,
+        target: TargetId,
+    ) -> Result<Option<(Due, Option<Timestamp>)>, StorageError> {
+        let row = sqlx::query(
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body,
+                    d.next_attempt_us
+             FROM delivery d
+             JOIN event e ON e.sequence = d.sequence
+             JOIN origin o ON o.id = e.origin_id
+             WHERE d.target_id = $1 AND d.status = 'pending'
+               AND d.sequence = (
+                   SELECT min(sequence)
+                   FROM (SELECT min(sequence) AS sequence FROM delivery
+                         WHERE target_id = $1 AND status = 'pending' AND step = 0
+                         UNION ALL
+                         SELECT min(sequence) FROM delivery
+                         WHERE target_id = $1 AND status = 'pending' AND step > 0) heads)",
+        )
+        .bind(target)
+        .fetch_optional(&self.0)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let next = row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_micros);
+        Ok(Some((due(row)?, next)))
+    }
+
+    /// When the next retry to a target is due after `now`; `None` when none is.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find_next_retry(
+        &self,
+        target: TargetId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StorageError> {
+        let next: Option<i64> = sqlx::query_scalar(
+            "SELECT min(next_attempt_us) FROM delivery
+             WHERE target_id = $1 AND status = 'pending' AND step > 0
+               AND next_attempt_us > $2",
+        )
+        .bind(target)
+        .bind(now.micros())
+        .fetch_one(&self.0)
+        .await?;
+        Ok(next.map(Timestamp::from_micros))
+    }
+
+    /// Lines of `delivery_log`, newest events first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<Vec<DeliveryRow>, StorageError> {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT sequence, event_id, target, status, attempts, last_attempt_at, \
+             last_status, last_reason, next_attempt_at, delivered_at \
+             FROM delivery_log WHERE true",
+        );
+        if let Some(target) = &filter.target {
+            query.push(" AND target = ").push_bind(target);
+        }
+        if let Some(status) = filter.status {
+            query.push(" AND status = ").push_bind(status.as_str());
+        }
+        if let Some(id) = &filter.event_id {
+            query.push(" AND event_id = ").push_bind(id);
+        }
+        query.push(" ORDER BY sequence DESC, target LIMIT ").push_bind(filter.limit);
+        let rows = query.build().fetch_all(&self.0).await?;
+        rows.iter().map(delivery_row).collect()
+    }
+}
+
+impl Ledger {
+    /// Makes deliveries to a target pending again, with a fresh retry schedule, and records
+    /// that an operator asked for it. Returns how many.
+    ///
+    /// # Errors
+    /// On any error nothing is replayed.
+    pub async fn replay(&self, target: TargetId, replay: Replay) -> Result<u64, StorageError> {
+        let now = self.shared.clock.now();
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move { apply_replay(connection, target, &replay, now).await })
+            })
+            .await
+    }
+}
+
+async fn apply_replay(
+    connection: &mut SqliteConnection,
+    target: TargetId,
+    replay: &Replay,
+    now: Timestamp,
+) -> Result<u64, StorageError> {
+    let (done, selection) = match replay {
+        Replay::Event { id } => {
+            let done = sqlx::query(
+                "INSERT INTO delivery (sequence, target_id, status)
+                 SELECT sequence, $1, 'pending' FROM event WHERE id = $2
+                 ON CONFLICT (sequence, target_id) DO UPDATE
+                 SET status = 'pending', step = 0, first_attempt_us = NULL,
+                     next_attempt_us = NULL, settled_us = NULL",
+            )
+            .bind(target)
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
+            (done, format!("event {id}"))
+        }
+        Replay::DeadLetters => {
+            let done = sqlx::query(
+                "UPDATE delivery
+                 SET status = 'pending', step = 0, first_attempt_us = NULL,
+                     next_attempt_us = NULL, settled_us = NULL
+                 WHERE target_id = $1 AND status = 'dead'",
+            )
+            .bind(target)
+            .execute(&mut *connection)
+            .await?;
+            (done, "dead letters".to_owned())
+        }
+    };
+    let count = done.rows_affected();
+    sqlx::query(
+        "INSERT INTO replay (requested_us, target_id, selection, deliveries)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(now.micros())
+    .bind(target)
+    .bind(selection)
+    .bind(i64::try_from(count).unwrap_or(i64::MAX))
+    .execute(connection)
+    .await?;
+    Ok(count)
+}
+
+fn due(row: SqliteRow) -> Result<Due, StorageError> {
+    Ok(Due {
+        sequence: row.try_get(0)?,
+        step: row.try_get(1)?,
+        first_attempt_at: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
+        event_source: row.try_get(3)?,
+        event_id: row.try_get(4)?,
+        body: Bytes::from(row.try_get::<String, _>(5)?),
+    })
+}
+
+fn delivery_row(row: &SqliteRow) -> Result<DeliveryRow, StorageError> {
+    Ok(DeliveryRow {
+        sequence: row.try_get(0)?,
+        event_id: row.try_get(1)?,
+        target: row.try_get(2)?,
+        status: row.try_get(3)?,
+        attempts: row.try_get(4)?,
+        last_attempt_at: row.try_get(5)?,
+        last_status: row.try_get(6)?,
+        last_reason: row.try_get(7)?,
+        next_attempt_at: row.try_get(8)?,
+        delivered_at: row.try_get(9)?,
+    })
+}

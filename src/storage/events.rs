@@ -1,0 +1,167 @@
+//! Events, their namespaces, their sightings, and what could not be read.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::StorageError;
+
+/// Rows in one statement. 13 values a row stay far below SQLite's 32,766 parameters, and
+/// a larger statement would not be faster a row.
+const ROWS_MAX: usize = 200;
+
+/// An event with everything that a row needs.
+pub(super) struct NewEvent {
+    pub(super) sequence: Sequence,
+    pub(super) origin_id: i64,
+    pub(super) source_id: i64,
+    pub(super) id: String,
+    pub(super) event_type: String,
+    pub(super) occurred_at: Timestamp,
+    pub(super) recorded_at: Timestamp,
+    pub(super) route: Route,
+    pub(super) facts: Facts,
+    pub(super) body: Vec<u8>,
+}
+
+/// The id of a namespace of event ids, made where it is new.
+pub(super) async fn require_origin(
+    connection: &mut SqliteConnection,
+    workspace_id: &str,
+    uri: &str,
+) -> Result<i64, StorageError> {
+    let found = sqlx::query_scalar("SELECT id FROM origin WHERE workspace_id = $1 AND uri = $2")
+        .bind(workspace_id)
+        .bind(uri)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    let id =
+        sqlx::query_scalar("INSERT INTO origin (workspace_id, uri) VALUES ($1, $2) RETURNING id")
+            .bind(workspace_id)
+            .bind(uri)
+            .fetch_one(connection)
+            .await?;
+    Ok(id)
+}
+
+/// Sequences of those of `events` that the ledger has already, by namespace and id.
+pub(super) async fn find_known(
+    connection: &mut SqliteConnection,
+    events: &[(i64, Event)],
+) -> Result<HashMap<(i64, String), Sequence>, StorageError> {
+    let mut known = HashMap::new();
+    for chunk in events.chunks(ROWS_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT origin_id, id, sequence FROM event WHERE (origin_id, id) IN ",
+        );
+        query.push_tuples(chunk, |mut row, (origin_id, event)| {
+            row.push_bind(origin_id).push_bind(event.envelope.id.as_str());
+        });
+        for row in query.build().persistent(false).fetch_all(&mut *connection).await? {
+            known.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+        }
+    }
+    Ok(known)
+}
+
+/// Inserts new events.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    events: &[NewEvent],
+) -> Result<(), StorageError> {
+    for chunk in events.chunks(ROWS_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
+             recorded_us, first_route, category, username, description, ip_address, body) ",
+        );
+        query.push_values(chunk, |mut row, event| {
+            row.push_bind(event.sequence)
+                .push_bind(event.origin_id)
+                .push_bind(event.id.as_str())
+                .push_bind(event.source_id)
+                .push_bind(event.event_type.as_str())
+                .push_bind(event.occurred_at.micros())
+                .push_bind(event.recorded_at.micros())
+                .push_bind(event.route.as_str())
+                .push_bind(event.facts.category.as_deref())
+                .push_bind(event.facts.username.as_deref())
+                .push_bind(event.facts.description.as_deref())
+                .push_bind(event.facts.ip_address.as_deref())
+                .push_bind(std::str::from_utf8(&event.body).unwrap_or_default());
+        });
+        query.build().persistent(chunk.len() == ROWS_MAX).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Notes that the events from `first` on were seen.
+pub(super) async fn insert_sightings(
+    connection: &mut SqliteConnection,
+    first: Sequence,
+    route: Route,
+    seen_at: Timestamp,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO sighting (sequence, route, seen_us)
+         SELECT sequence, $2, $3 FROM event WHERE sequence >= $1",
+    )
+    .bind(first)
+    .bind(route.as_str())
+    .bind(seen_at.micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that known events were seen by this route, where it is for the first time.
+pub(super) async fn insert_missing_sightings(
+    connection: &mut SqliteConnection,
+    sequences: &[Sequence],
+    route: Route,
+    seen_at: Timestamp,
+) -> Result<(), StorageError> {
+    for chunk in sequences.chunks(ROWS_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO sighting (sequence, route, seen_us) SELECT sequence, ",
+        );
+        query.push_bind(route.as_str()).push(", ").push_bind(seen_at.micros());
+        query.push(" FROM event WHERE sequence IN (");
+        let mut list = query.separated(", ");
+        for sequence in chunk {
+            list.push_bind(sequence);
+        }
+        query.push(") ON CONFLICT (sequence, route) DO NOTHING");
+        query.build().persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Puts an item into quarantine; 1 if it is new there, else 0.
+pub(super) async fn quarantine(
+    connection: &mut SqliteConnection,
+    source_id: i64,
+    route: Route,
+    item: &Unreadable,
+    now: Timestamp,
+) -> Result<u64, StorageError> {
+    let done = sqlx::query(
+        "INSERT INTO quarantined (source_id, route, received_us, reason, raw, digest)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (source_id, digest) DO NOTHING",
+    )
+    .bind(source_id)
+    .bind(route.as_str())
+    .bind(now.micros())
+    .bind(&item.reason)
+    .bind(&item.raw)
+    .bind(hex::encode(Sha256::digest(item.raw.as_bytes())))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,200 @@
+//! Targets, as the ledger knows them: by name, with the state they are in.
+
+use sqlx::{Row, SqliteConnection};
+
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::StorageError;
+use crate::storage::{Ledger, Reader};
+
+/// A target's key in the ledger.
+pub type TargetId = i64;
+
+/// Whether anything is sent to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetState {
+    /// It gets its deliveries.
+    Active,
+    /// It answered 410: nothing is sent until an operator resumes it.
+    Gone,
+}
+
+impl TargetState {
+    /// The word for it in tables and commands.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Gone => "gone",
+        }
+    }
+
+    fn from_column(text: &str) -> Result<Self, StorageError> {
+        match text {
+            "active" => Ok(Self::Active),
+            "gone" => Ok(Self::Gone),
+            other => Err(StorageError::Inconsistent(format!("a target in state {other:?}"))),
+        }
+    }
+}
+
+/// A target with its figures, as `target_status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct TargetRow {
+    /// Its name in the configuration, today's or an earlier one's.
+    pub name: String,
+    /// Whether anything is sent to it.
+    pub state: TargetState,
+    /// Since when, RFC 3339 UTC.
+    pub state_since: String,
+    /// Deliveries owed.
+    pub pending: i64,
+    /// Dead letters.
+    pub dead: i64,
+    /// Deliveries made, ever.
+    pub delivered_total: i64,
+    /// Last delivery, RFC 3339 UTC; `None` before the first.
+    pub last_delivered_at: Option<String>,
+}
+
+/// Makes sure that each target has its row.
+async fn insert(
+    connection: &mut SqliteConnection,
+    names: &[String],
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    for name in names {
+        sqlx::query(
+            "INSERT INTO target (name, created_us, state, since_us)
+             VALUES ($1, $2, 'active', $2)
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name)
+        .bind(now.micros())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Moves a target from active to gone; nothing happens when it is gone already.
+pub(super) async fn mark_gone(
+    connection: &mut SqliteConnection,
+    target_id: TargetId,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "UPDATE target SET state = 'gone', since_us = $2 WHERE id = $1 AND state = 'active'",
+    )
+    .bind(target_id)
+    .bind(now.micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds to what a target has got and lost.
+pub(super) async fn count(
+    connection: &mut SqliteConnection,
+    target_id: TargetId,
+    (delivered, dead): (i64, i64),
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "UPDATE target
+         SET delivered = delivered + $2,
+             dead = dead + $3,
+             last_delivered_us = CASE WHEN $2 > 0 THEN $4 ELSE last_delivered_us END
+         WHERE id = $1",
+    )
+    .bind(target_id)
+    .bind(delivered)
+    .bind(dead)
+    .bind(now.micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Ledger {
+    /// Makes the targets of the configuration known; events ingested from now on can be
+    /// scheduled for them. Known ones stay as they are.
+    ///
+    /// # Errors
+    /// On any error none of them is made known.
+    pub async fn insert_targets(&self, names: Vec<String>) -> Result<(), StorageError> {
+        let now = self.shared.clock.now();
+        self.writer
+            .run(move |connection| Box::pin(async move { insert(connection, &names, now).await }))
+            .await
+    }
+
+    /// Lets a target that is gone have its deliveries again; `false` when it was not gone.
+    ///
+    /// # Errors
+    /// On any error its state is as before.
+    pub async fn resume_target(&self, name: &str) -> Result<bool, StorageError> {
+        let (name, now) = (name.to_owned(), self.shared.clock.now());
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "UPDATE target SET state = 'active', since_us = $2
+                         WHERE name = $1 AND state = 'gone'",
+                    )
+                    .bind(name)
+                    .bind(now.micros())
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+}
+
+impl Reader {
+    /// A target's key and state, by name; `None` when the ledger does not know it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find_target(
+        &self,
+        name: &str,
+    ) -> Result<Option<(TargetId, TargetState)>, StorageError> {
+        let row = sqlx::query("SELECT id, state FROM target WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&self.0)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some((row.try_get(0)?, TargetState::from_column(row.try_get(1)?)?)))
+    }
+
+    /// Every target that the ledger knows, by name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_targets(&self) -> Result<Vec<TargetRow>, StorageError> {
+        let rows = sqlx::query(
+            "SELECT target, state, state_since, pending, dead, delivered_total,
+                    last_delivered_at
+             FROM target_status
+             ORDER BY target",
+        )
+        .fetch_all(&self.0)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TargetRow {
+                    name: row.try_get(0)?,
+                    state: TargetState::from_column(row.try_get(1)?)?,
+                    state_since: row.try_get(2)?,
+                    pending: row.try_get(3)?,
+                    dead: row.try_get(4)?,
+                    delivered_total: row.try_get(5)?,
+                    last_delivered_at: row.try_get(6)?,
+                })
+            })
+            .collect()
+    }
+}

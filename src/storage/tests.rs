@@ -1,0 +1,490 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use sqlx::Row;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::coverage::{Coverage, Scan, Span};
+use crate::model::delivery::{Attempt, Fate, Status};
+use crate::model::envelope::{CloudEvent, Data, json};
+use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route, Unreadable};
+use crate::model::outcome::{Outcome, Reason};
+use crate::model::timestamp::Timestamp;
+
+const WORKSPACE: &str = "3009de2825f211ec8a84fedebcb4a754";
+
+struct Fixture {
+    dir: TempDir,
+    clock: Clock,
+    ledger: Ledger,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::from_secs(1_734_698_100));
+        let ledger = Ledger::open(&dir.path().join("t.db"), clock.clone()).await.unwrap();
+        ledger.insert_targets(vec!["siem".to_owned(), "oncall".to_owned()]).await.unwrap();
+        Self { dir, clock, ledger }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("t.db")
+    }
+
+    async fn count(&self, table: &'static str) -> i64 {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        sqlx::query_scalar(sql).fetch_one(&self.ledger.reader().0).await.unwrap()
+    }
+
+    async fn history(&self) -> Vec<HistoryRow> {
+        let all = HistoryFilter { limit: 9, ..Default::default() };
+        self.ledger.reader().list_history(&all).await.unwrap()
+    }
+
+    async fn target(&self, name: &str) -> TargetId {
+        self.ledger.reader().find_target(name).await.unwrap().unwrap().0
+    }
+
+    async fn row(&self, name: &str) -> TargetRow {
+        let rows = self.ledger.reader().list_targets().await.unwrap();
+        rows.into_iter().find(|row| row.name == name).unwrap()
+    }
+}
+
+fn event(id: &str) -> Event {
+    Event {
+        workspace_id: WORKSPACE.to_owned(),
+        occurred_at: Timestamp::from_secs(1_734_698_093),
+        envelope: CloudEvent {
+            id: id.to_owned(),
+            source: AUDIT_SOURCE.to_owned(),
+            event_type: AUDIT_TYPE.to_owned(),
+            subject: Some(WORKSPACE.to_owned()),
+            time: Some("2024-12-20T12:34:53Z".to_owned()),
+            datacontenttype: Some("application/json".to_owned()),
+            dataschema: None,
+            extensions: BTreeMap::new(),
+            data: Data::Json(
+                RawValue::from_string(format!(r#"{{"id":"{id}","n":12345678901234567890123}}"#))
+                    .unwrap(),
+            ),
+        },
+        facts: Facts {
+            category: Some("user_management".to_owned()),
+            username: Some("Jane@example.com".to_owned()),
+            description: Some("100% logged_out".to_owned()),
+            ip_address: None,
+        },
+    }
+}
+
+fn ingest(ids: &[&str]) -> Ingest {
+    Ingest {
+        source: "production".to_owned(),
+        route: Route::Poll,
+        events: ids.iter().map(|id| event(id)).collect(),
+        unreadable: Vec::new(),
+        targets: vec!["siem".to_owned(), "oncall".to_owned()],
+        coverage: None,
+        request: None,
+    }
+}
+
+fn settlement(sequence: i64, outcome: Outcome, fate: Fate) -> Settlement {
+    let attempt = Attempt {
+        started_at: Timestamp::from_secs(1_734_698_101),
+        duration: Duration::from_millis(5),
+        status: Some(200),
+        outcome,
+        retry_after: None,
+        answer: None,
+    };
+    Settlement { sequence, attempt, fate }
+}
+
+fn delivered(sequence: i64) -> Settlement {
+    settlement(sequence, Outcome::Delivered, Fate::Delivered)
+}
+
+#[tokio::test]
+async fn an_event_is_stored_once_and_delivered_once() {
+    let f = Fixture::new().await;
+    let first = f.ledger.ingest(ingest(&["a", "b", "a"])).await.unwrap();
+    assert_eq!((first.new, first.known, first.last_sequence), (2, 1, 2));
+    let again = f.ledger.ingest(ingest(&["b", "c", "a"])).await.unwrap();
+    assert_eq!((again.new, again.known, again.last_sequence), (1, 2, 3));
+    assert_eq!(f.count("event").await, 3);
+    assert_eq!(f.count("delivery").await, 6);
+    assert_eq!(f.count("sighting").await, 3);
+}
+
+#[tokio::test]
+async fn the_same_entry_by_both_routes_is_one_event_with_two_sightings() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    f.clock.advance(Duration::from_secs(3));
+    f.ledger.ingest(Ingest { route: Route::Push, ..ingest(&["a"]) }).await.unwrap();
+    let rows = f.history().await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].first_route.as_str(), rows[0].lead_ms), ("poll", Some(-3000)));
+    assert_eq!(rows[0].pending, 2);
+}
+
+#[tokio::test]
+async fn ids_are_apart_by_workspace_and_by_case() {
+    let f = Fixture::new().await;
+    let mut foreign = event("a");
+    foreign.workspace_id = "0".repeat(32);
+    let mut batch = ingest(&["a", "A"]);
+    batch.events.push(foreign);
+    assert_eq!(f.ledger.ingest(batch).await.unwrap().new, 3);
+}
+
+#[tokio::test]
+async fn a_body_is_the_sealed_envelope_and_keeps_its_data_byte_for_byte() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let due = f.ledger.reader().list_fresh(f.target("siem").await, 0, 10).await.unwrap();
+    let text = std::str::from_utf8(&due[0].body).unwrap();
+    assert!(text.contains(r#""data":{"id":"a","n":12345678901234567890123}"#), "{text}");
+    assert!(text.contains(r#""sequence":"0000000000000000001""#), "{text}");
+    assert!(text.contains(r#""recordedtime":"2024-12-20T12:35:00.000Z""#), "{text}");
+    json::parse(&due[0].body).unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_ingest_stores_nothing_of_itself_and_takes_nobody_along() {
+    let f = Fixture::new().await;
+    let ahead = Coverage { start: 0, watermark: 200, scans: Vec::new() };
+    let ok = Ingest { coverage: Some(ahead), ..ingest(&["a"]) };
+    f.ledger.ingest(ok).await.unwrap();
+    let back = Coverage { start: 0, watermark: 100, scans: Vec::new() };
+    let bad = f.ledger.ingest(Ingest { coverage: Some(back), ..ingest(&["b"]) });
+    let good = f.ledger.ingest(ingest(&["c"]));
+    let (bad, good) = tokio::join!(bad, good);
+    assert!(matches!(bad, Err(StorageError::Inconsistent(_))), "{bad:?}");
+    assert_eq!(good.unwrap().last_sequence, 2);
+    let rows = f.history().await;
+    let ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+    assert_eq!(ids, ["c", "a"]);
+    let kept = f.ledger.find_coverage("production").await.unwrap().unwrap();
+    assert_eq!(kept.watermark, 200);
+}
+
+#[tokio::test]
+async fn coverage_comes_back_as_it_was_stored() {
+    let f = Fixture::new().await;
+    assert_eq!(f.ledger.find_coverage("production").await.unwrap(), None);
+    let coverage = Coverage {
+        start: 100,
+        watermark: 150,
+        scans: vec![
+            Scan { span: Span { from: 150, until: 200 }, asked_at: 210 },
+            Scan { span: Span { from: 300, until: 310 }, asked_at: 311 },
+        ],
+    };
+    let stored = Ingest { coverage: Some(coverage.clone()), ..ingest(&[]) };
+    f.ledger.ingest(stored).await.unwrap();
+    assert_eq!(f.ledger.find_coverage("production").await.unwrap(), Some(coverage));
+}
+
+#[tokio::test]
+async fn an_unreadable_item_is_kept_once() {
+    let f = Fixture::new().await;
+    let item = Unreadable { raw: "{\"id\":7}".to_owned(), reason: "id is no string".to_owned() };
+    for expected in [1, 0] {
+        let batch = Ingest { unreadable: vec![item.clone()], ..ingest(&[]) };
+        assert_eq!(f.ledger.ingest(batch).await.unwrap().quarantined, expected);
+    }
+    assert_eq!(f.count("quarantine").await, 1);
+}
+
+#[tokio::test]
+async fn settling_moves_a_delivery_and_records_its_attempt() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b", "c", "d"])).await.unwrap();
+    let siem = f.target("siem").await;
+    let later = Timestamp::from_secs(1_734_698_200);
+    let retry = Outcome::Retry(Reason::Timeout);
+    let settled = vec![
+        delivered(1),
+        settlement(2, retry, Fate::RetryAt(later)),
+        settlement(3, Outcome::Rejected, Fate::Dead(Reason::Rejected)),
+    ];
+    f.ledger.settle(siem, settled).await.unwrap();
+    let row = f.row("siem").await;
+    assert_eq!((row.pending, row.dead, row.delivered_total), (2, 1, 1));
+    let reader = f.ledger.reader();
+    assert_eq!(reader.find_next_retry(siem, f.clock.now()).await.unwrap(), Some(later));
+    assert!(reader.list_retries(siem, f.clock.now(), 9).await.unwrap().is_empty());
+    let due = reader.list_retries(siem, later, 9).await.unwrap();
+    assert_eq!((due.len(), due[0].sequence, due[0].step), (1, 2, 1));
+    assert_eq!(due[0].first_attempt_at, Some(Timestamp::from_secs(1_734_698_101)));
+    let fresh = reader.list_fresh(siem, 0, 9).await.unwrap();
+    assert_eq!(fresh.iter().map(|due| due.sequence).collect::<Vec<_>>(), [4]);
+    assert_eq!(f.count("attempt_log").await, 3);
+    assert_eq!(f.row("oncall").await.pending, 4);
+}
+
+#[tokio::test]
+async fn a_settled_delivery_is_not_settled_again() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let siem = f.target("siem").await;
+    f.ledger.settle(siem, vec![delivered(1)]).await.unwrap();
+    let late = settlement(1, Outcome::Rejected, Fate::Dead(Reason::Rejected));
+    f.ledger.settle(siem, vec![late]).await.unwrap();
+    let filter = DeliveryFilter { target: Some("siem".to_owned()), limit: 9, ..Default::default() };
+    let rows = f.ledger.reader().list_deliveries(&filter).await.unwrap();
+    assert_eq!(rows[0].status, "delivered");
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_keeps_its_deliveries_until_it_is_resumed() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let siem = f.target("siem").await;
+    f.ledger.settle(siem, vec![settlement(1, Outcome::Gone, Fate::Held)]).await.unwrap();
+    let row = f.row("siem").await;
+    assert_eq!((row.state, row.pending), (TargetState::Gone, 1));
+    assert!(f.ledger.resume_target("siem").await.unwrap());
+    assert!(!f.ledger.resume_target("siem").await.unwrap());
+    assert_eq!(f.row("siem").await.state, TargetState::Active);
+}
+
+#[tokio::test]
+async fn a_replay_makes_deliveries_pending_again_and_is_recorded() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    let siem = f.target("siem").await;
+    let dead = settlement(1, Outcome::Rejected, Fate::Dead(Reason::Rejected));
+    f.ledger.settle(siem, vec![dead, delivered(2)]).await.unwrap();
+    assert_eq!(f.ledger.replay(siem, Replay::DeadLetters).await.unwrap(), 1);
+    assert_eq!(f.ledger.replay(siem, Replay::Event { id: "b".to_owned() }).await.unwrap(), 1);
+    assert_eq!(f.ledger.replay(siem, Replay::Event { id: "x".to_owned() }).await.unwrap(), 0);
+    assert_eq!(f.row("siem").await.pending, 2);
+    f.ledger.settle(siem, vec![delivered(1), delivered(2)]).await.unwrap();
+    assert_eq!(f.count("attempt_log").await, 4);
+    assert_eq!(f.count("replay").await, 3);
+}
+
+#[tokio::test]
+async fn strict_order_sees_the_oldest_even_when_it_waits() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    let siem = f.target("siem").await;
+    let later = Timestamp::from_secs(1_734_698_200);
+    let failed = settlement(1, Outcome::Retry(Reason::Reset), Fate::RetryAt(later));
+    f.ledger.settle(siem, vec![failed]).await.unwrap();
+    let (due, next) = f.ledger.reader().find_head(siem).await.unwrap().unwrap();
+    assert_eq!((due.sequence, next), (1, Some(later)));
+}
+
+#[tokio::test]
+async fn pruning_spares_what_somebody_is_owed_and_never_reuses_a_sequence() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b", "c"])).await.unwrap();
+    for target in ["siem", "oncall"] {
+        let settled = vec![delivered(1), delivered(3)];
+        f.ledger.settle(f.target(target).await, settled).await.unwrap();
+    }
+    let keep = Duration::from_secs(3600);
+    f.ledger.prune(keep).await.unwrap();
+    assert_eq!(f.count("event").await, 3);
+    f.clock.advance(keep + Duration::from_secs(1));
+    assert!(!f.ledger.prune(keep).await.unwrap());
+    let left = f.history().await;
+    let left: Vec<String> = left.into_iter().map(|row| row.id).collect();
+    assert_eq!(left, ["b"]);
+    assert_eq!(f.ledger.ingest(ingest(&["d"])).await.unwrap().last_sequence, 4);
+}
+
+#[tokio::test]
+async fn history_is_found_by_what_people_know() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    f.ledger.settle(f.target("siem").await, vec![delivered(1)]).await.unwrap();
+    let all = HistoryFilter { limit: 9, ..Default::default() };
+    let at = Timestamp::from_secs(1_734_698_093);
+    let some = |text: &str| Some(text.to_owned());
+    for (filter, expected) in [
+        (all.clone(), 2),
+        (HistoryFilter { user: some("jane@"), ..all.clone() }, 2),
+        (HistoryFilter { user: some("joe"), ..all.clone() }, 0),
+        (HistoryFilter { text: some("100% LOGGED_"), ..all.clone() }, 2),
+        (HistoryFilter { text: some("100_"), ..all.clone() }, 0),
+        (HistoryFilter { text: some("\"id\":\"a\""), ..all.clone() }, 1),
+        (HistoryFilter { category: some("user_management"), ..all.clone() }, 2),
+        (HistoryFilter { route: Some(Route::Push), ..all.clone() }, 0),
+        (HistoryFilter { delivery: Some(Status::Delivered), ..all.clone() }, 1),
+        (HistoryFilter { from: Some(at), ..all.clone() }, 2),
+        (HistoryFilter { until: Some(at), ..all.clone() }, 0),
+        (HistoryFilter { id: some("b"), ..all.clone() }, 1),
+        (HistoryFilter { after: Some(1), ..all.clone() }, 1),
+        (HistoryFilter { source: some("elsewhere"), ..all.clone() }, 0),
+    ] {
+        let rows = f.ledger.reader().list_history(&filter).await.unwrap();
+        assert_eq!(rows.len(), expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_view_of_the_contract_can_be_read_and_tells_instants_alike() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    f.ledger.settle(f.target("siem").await, vec![delivered(1)]).await.unwrap();
+    for (view, columns) in [
+        (
+            "history",
+            "sequence, id, source, workspace_id, type, time, category, username, description, ip_address, first_route, recorded_at, poll_seen_at, push_seen_at, lead_ms, delivered, pending, dead, data",
+        ),
+        (
+            "delivery_log",
+            "event_id, target, status, attempts, last_attempt_at, last_status, last_reason, next_attempt_at, delivered_at",
+        ),
+        ("attempt_log", "event_id"),
+        ("poll_log", "source"),
+        ("push_log", "source"),
+        ("quarantine", "raw"),
+        ("target_status", "target"),
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT {columns} FROM {view}"));
+        sqlx::query(sql).fetch_all(&f.ledger.reader().0).await.expect(view);
+    }
+    let row = sqlx::query("SELECT time, data FROM history").fetch_one(&f.ledger.reader().0);
+    let row = row.await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "2024-12-20T12:34:53.000Z");
+    assert!(row.get::<String, _>(1).starts_with("{\"id\":\"a\""));
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_and_a_reader_is_not() {
+    let f = Fixture::new().await;
+    let second = Ledger::open(&f.path(), Clock::system()).await;
+    assert!(matches!(second, Err(StorageError::Locked(_))), "{second:?}");
+    Reader::open(&f.path()).await.unwrap().count_events().await.unwrap();
+    let beside = Ledger::open_beside(&f.path(), Clock::system()).await.unwrap();
+    beside.resume_target("siem").await.unwrap();
+    beside.close().await;
+    let path = f.path();
+    f.ledger.close().await;
+    Ledger::open(&path, Clock::system()).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn files_that_are_no_ledger_of_ours_are_refused_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("notes.txt");
+    std::fs::write(&text, "a".repeat(5000)).unwrap();
+    let foreign = dir.path().join("foreign.db");
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("CREATE TABLE mine (x)").execute(&mut other).await.unwrap();
+    sqlx::Connection::close(other).await.unwrap();
+    for path in [text, foreign] {
+        let before = std::fs::read(&path).unwrap();
+        let opened = Ledger::open(&path, Clock::system()).await;
+        assert!(matches!(opened, Err(StorageError::Foreign(_))), "{opened:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    let missing = Reader::open(&dir.path().join("none.db")).await;
+    assert!(matches!(missing, Err(StorageError::Missing(_))), "{missing:?}");
+    let nowhere = Ledger::open(&dir.path().join("no/such/t.db"), Clock::system()).await;
+    assert!(matches!(nowhere, Err(StorageError::Unusable { .. })), "{nowhere:?}");
+}
+
+#[tokio::test]
+async fn a_newer_ledger_is_refused() {
+    let f = Fixture::new().await;
+    let path = f.path();
+    f.ledger
+        .writer
+        .run(|connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                     VALUES (99991231000000, 'later', true, x'00', 0)",
+                )
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    f.ledger.close().await;
+    let opened = Ledger::open(&path, Clock::system()).await;
+    assert!(matches!(opened, Err(StorageError::Newer(_))), "{opened:?}");
+    let read = Reader::open(&path).await;
+    assert!(matches!(read, Err(StorageError::Newer(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused_after_an_unclean_stop() {
+    let f = Fixture::new().await;
+    let ids: Vec<String> = (0..500).map(|n| format!("id-{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    f.ledger.ingest(ingest(&ids)).await.unwrap();
+    let path = f.path();
+    f.ledger.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+    let opened = Ledger::open(&path, Clock::system()).await;
+    assert!(matches!(opened, Err(StorageError::Corrupt { .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_stores_nothing_and_writing_goes_on_once_there_is_space() {
+    let f = Fixture::new().await;
+    let limit = |pages: &'static str| {
+        f.ledger.writer.run(move |connection| {
+            Box::pin(async move {
+                sqlx::query(pages).fetch_all(connection).await?;
+                Ok(())
+            })
+        })
+    };
+    limit("PRAGMA max_page_count = 1").await.unwrap();
+    let ids: Vec<String> = (0..2000).map(|n| format!("id-{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let full = f.ledger.ingest(ingest(&ids)).await;
+    assert!(matches!(full, Err(StorageError::Full)), "{full:?}");
+    assert_eq!(f.count("event").await, 0);
+    limit("PRAGMA max_page_count = 1000000").await.unwrap();
+    assert_eq!(f.ledger.ingest(ingest(&ids)).await.unwrap().new, 2000);
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_and_leaves_the_ledger_alone() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    let copy = f.dir.path().join("copy.db");
+    f.ledger.reader().backup(&copy).await.unwrap();
+    assert_eq!(Reader::open(&copy).await.unwrap().count_events().await.unwrap(), (2, 2));
+    let again = f.ledger.reader().backup(&copy).await;
+    assert!(matches!(again, Err(StorageError::Unusable { .. })), "{again:?}");
+}
+
+#[tokio::test]
+async fn reading_without_a_daemon_leaves_no_trace() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let (path, folder) = (f.path(), f.dir.path().to_owned());
+    f.ledger.close().await;
+    let listing = || {
+        let names = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        (names, std::fs::read(&path).unwrap())
+    };
+    let before = listing();
+    let reader = Reader::open(&path).await.unwrap();
+    assert_eq!(reader.count_events().await.unwrap(), (1, 1));
+    assert_eq!(listing(), before);
+}

@@ -1,0 +1,148 @@
+//! The one writer: every change of the ledger goes through it, in groups.
+//!
+//! Properties kept:
+//! - One connection writes, so no transaction of ours ever waits for another of ours.
+//! - What is waiting when a commit ends goes into the next one together (group commit):
+//!   `synchronous=FULL` costs one flush to disk a group, not one a change.
+//! - A job is all or nothing by its own savepoint: one that fails takes nobody along.
+//! - Nobody hears of success before the commit is on disk (I6).
+//!
+//! Races accepted: a caller that drops its future does not take its job back; whatever it
+//! asked for happens or not as if it had waited.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::storage::error::StorageError;
+
+/// Jobs that wait for the writer; more make their callers wait. A job is a page or a
+/// group of settled deliveries, so this bounds memory to a few dozen pages.
+const QUEUE_MAX: usize = 64;
+
+/// Jobs in one transaction: bounds how long the first waits for the last.
+const GROUP_MAX: usize = 32;
+
+/// Sends jobs to the writer. Clones share it.
+#[derive(Clone)]
+pub(super) struct Writer(mpsc::Sender<Box<dyn Job>>);
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer(..)")
+    }
+}
+
+impl Writer {
+    /// Makes a writer, and the task that must be run for it.
+    pub(super) fn new(connection: SqliteConnection) -> (Self, WriterTask) {
+        let (send, jobs) = mpsc::channel(QUEUE_MAX);
+        (Self(send), WriterTask { connection, jobs })
+    }
+
+    /// Runs `work` in the next transaction and returns its result after the commit.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StorageError>>
+            + Send
+            + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Typed { work: Some(work), result: None, reply });
+        self.0.send(job).await.map_err(|_| StorageError::Closed)?;
+        answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+}
+
+/// The writer's loop.
+pub(super) struct WriterTask {
+    connection: SqliteConnection,
+    jobs: mpsc::Receiver<Box<dyn Job>>,
+}
+
+impl WriterTask {
+    /// Works until every [`Writer`] is gone, then returns the connection.
+    pub(super) async fn run(mut self) -> SqliteConnection {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while self.jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
+            let committed = transact(&mut self.connection, &mut group).await;
+            if let Err(error) = &committed {
+                tracing::debug!(%error, jobs = group.len(), "a group was not committed");
+            }
+            for job in group.drain(..) {
+                job.reply(committed.as_ref().map(|()| ()));
+            }
+        }
+        self.connection
+    }
+}
+
+async fn transact(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Job>],
+) -> Result<(), StorageError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for job in group.iter_mut() {
+        sqlx::query("SAVEPOINT job").execute(&mut *transaction).await?;
+        if !job.apply(&mut transaction).await {
+            sqlx::query("ROLLBACK TO job").execute(&mut *transaction).await?;
+        }
+        sqlx::query("RELEASE job").execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// One change, with somebody who waits for it.
+trait Job: Send {
+    /// Does the work; `false` when it failed and must be taken back.
+    fn apply<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
+
+    /// Tells the caller, after the commit or after its failure.
+    fn reply(self: Box<Self>, committed: Result<(), &StorageError>);
+}
+
+struct Typed<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, StorageError>>,
+    reply: oneshot::Sender<Result<T, StorageError>>,
+}
+
+impl<T, F> Job for Typed<T, F>
+where
+    T: Send,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StorageError>> + Send,
+{
+    fn apply<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            let result = work(connection).await;
+            let done = result.is_ok();
+            self.result = Some(result);
+            done
+        })
+    }
+
+    fn reply(self: Box<Self>, committed: Result<(), &StorageError>) {
+        let answer = match (self.result, committed) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(again(error)),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StorageError::Closed),
+        };
+        // The caller may have gone; the change stands all the same.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The same trouble once more, for each of a group.
+fn again(error: &StorageError) -> StorageError {
+    match error {
+        StorageError::Full => StorageError::Full,
+        StorageError::Busy => StorageError::Busy,
+        other => StorageError::Database(other.to_string()),
+    }
+}
