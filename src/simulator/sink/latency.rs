@@ -124,7 +124,7 @@ mod tests {
         }
         assert!((quantiles.max_ms - 1_000.0).abs() < 1e-6);
         let mut years = Latency::default();
-        years.record(Duration::from_secs(86_400 * 700));
+        years.record(Duration::from_hours(24 * 700));
         assert!((years.quantiles().p50_ms - 86_400_000.0 * 700.0).abs() < 1.0);
     }
 }
