@@ -93,7 +93,7 @@ impl Default for Settings {
             },
             client_id: "b1c5d0a2-7f7e-4f4e-9c1d-2a6d1f0e8b33".to_owned(),
             client_secret: Secret::new("simulated-client-secret"),
-            token_life: Duration::from_secs(15 * 60),
+            token_life: Duration::from_mins(15),
             token_form: TokenForm::Jwt,
             requests_per_minute: 100,
             is_contradictory: false,
