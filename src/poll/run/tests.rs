@@ -8,7 +8,7 @@ use crate::model::clock::Clock;
 use crate::poll::fake::{Dice, FakeKeep, FakeLog, Quirk, make_entry};
 use crate::poll::gap::{GAP_TYPE, RETENTION_SECS};
 use crate::poll::{DryRun, ScanSettings};
-use crate::storage::StorageError;
+use crate::storage::{Ledger, StorageError};
 
 const START: i64 = 1_750_000_000;
 const OVERLAP: i64 = 120;
@@ -428,6 +428,7 @@ async fn a_failed_commit_leaves_coverage_and_a_later_run_brings_the_entries() {
     let report = rig.run().await;
     assert_eq!(reason(&report), Some(Reason::NoRoom));
     assert_eq!((report.new, rig.stored()), (0, 0));
+    assert_eq!(report.watermark, Some(Timestamp::from_secs(rig.keep.watermark())));
     assert_eq!(rig.keep.state().coverage, before);
     assert_eq!(rig.run().await.new, 7);
 }
@@ -569,4 +570,47 @@ async fn a_stopped_run_leaves_what_is_committed() {
     let report = rig.scanner.run_once(&stop).await.unwrap();
     assert_eq!((reason(&report), report.requests), (Some(Reason::Stopped), 0));
     assert_eq!(rig.keep.state().coverage, before);
+}
+
+#[tokio::test]
+async fn under_more_load_than_a_run_can_read_again_the_present_stays_fresh() {
+    let mut rig = Rig::new(Start::Now, 50);
+    rig.run().await;
+    let mut lag = 0;
+    for _ in 0..100 {
+        for second in 0..10 {
+            rig.add(20, rig.clock.now().secs() + second);
+        }
+        rig.clock.advance(secs(10));
+        let report = rig.run().await;
+        assert!(report.is_fresh, "{report:?}");
+        assert_eq!(rig.stored(), rig.log.state().entries.len(), "what is new comes first");
+        lag = rig.clock.now().secs() - rig.keep.watermark();
+    }
+    assert!(lag < 3 * OVERLAP, "{lag} s: the hot window is still renewed, oldest scan first");
+}
+
+#[tokio::test]
+async fn the_ledger_keeps_what_runs_bring_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tailwater.db");
+    let rig = Rig::new(Start::Back(secs(1_000)), 20);
+    rig.add(50, START - 500);
+    rig.add(50, START - 400);
+    for _ in 0..2 {
+        let ledger = Ledger::open(&path, rig.clock.clone()).await.unwrap();
+        ledger.insert_targets(vec!["siem".to_owned()]).await.unwrap();
+        let (log, clock) = (rig.log.clone(), rig.clock.clone());
+        let wake = Arc::new(|| ());
+        let mut scanner = Scanner::new(rig.settings.clone(), log, ledger.clone(), clock, wake);
+        let report = scanner.run_through(&CancellationToken::new()).await.unwrap();
+        assert_eq!(report.problem, None);
+        assert_eq!(ledger.reader().count_events().await.unwrap().0, 100);
+        assert_eq!(ledger.reader().count_pending().await.unwrap(), 100);
+        let coverage = ledger.find_coverage("production").await.unwrap().unwrap();
+        assert_eq!(Some(Timestamp::from_secs(coverage.watermark)), report.watermark);
+        drop(scanner);
+        ledger.close().await;
+        rig.clock.advance(secs(30));
+    }
 }
