@@ -3,23 +3,23 @@
 use crate::lexer::{Parts, parts};
 
 /// What has to hold.
-pub struct Rules {
-    pub floors: &'static [&'static [&'static str]],
-    pub homes: &'static [Home],
-    pub empty_names: &'static [&'static str],
-    pub file_lines_max: usize,
-    pub front_lines_max: usize,
-    pub main_lines_max: usize,
+pub(crate) struct Rules {
+    pub(crate) floors: &'static [&'static [&'static str]],
+    pub(crate) homes: &'static [Home],
+    pub(crate) empty_names: &'static [&'static str],
+    pub(crate) file_lines_max: usize,
+    pub(crate) front_lines_max: usize,
+    pub(crate) main_lines_max: usize,
 }
 
 /// A crate, and the modules or files that may name it.
-pub struct Home {
-    pub name: &'static str,
-    pub places: &'static [&'static str],
+pub(crate) struct Home {
+    pub(crate) name: &'static str,
+    pub(crate) places: &'static [&'static str],
 }
 
 /// A file below `src`.
-pub struct SourceFile {
+pub(crate) struct SourceFile {
     /// Its path below `src`, with `/`.
     name: String,
     parts: Parts,
@@ -27,7 +27,7 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    pub fn new(name: &str, text: &str) -> Self {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
         Self { name: name.to_owned(), parts: parts(text), lines: text.lines().count() }
     }
 
@@ -73,7 +73,7 @@ impl SourceFile {
 }
 
 /// Every violation, as `src/file.rs:line: what`.
-pub fn violations(rules: &Rules, files: &[SourceFile]) -> Vec<String> {
+pub(crate) fn violations(rules: &Rules, files: &[SourceFile]) -> Vec<String> {
     let tests: Vec<String> = files.iter().flat_map(SourceFile::test_modules).collect();
     let is_test = |file: &SourceFile| {
         tests.iter().any(|path| {

@@ -1,11 +1,11 @@
 //! Takes Rust text apart as far as the architecture needs it: what is code, what is text.
 
 /// Rust text twice, line for line and column for column: what does not belong is blank.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Without comments and literals.
-    pub code: String,
+    pub(crate) code: String,
     /// String literals alone.
-    pub literals: String,
+    pub(crate) literals: String,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -16,7 +16,7 @@ enum Kind {
 }
 
 /// Separates code, comments and literals.
-pub fn parts(text: &str) -> Parts {
+pub(crate) fn parts(text: &str) -> Parts {
     let chars: Vec<char> = text.chars().collect();
     let mut parts = Parts { code: String::new(), literals: String::new() };
     let mut at = 0;
