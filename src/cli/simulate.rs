@@ -1,6 +1,6 @@
 //! `tailwater simulate`: a GreenLake cloud on this machine.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -67,7 +67,8 @@ pub struct Args {
     quiet: bool,
 }
 
-/// Runs the cloud until `stop`, telling on standard output what happens.
+/// Runs the cloud until `stop`: a `[[source]]` for it goes to standard output, what
+/// happens to standard error.
 ///
 /// # Errors
 /// When the address cannot be used or standard output is closed.
@@ -78,7 +79,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let made = cloud.generate(args.backfill, now.minus(args.over), now).len();
     introduce(&args, &simulator, made)?;
     let notices = (!args.quiet).then(|| cloud.notices());
-    // When either ends, standard output being closed included, so does the other.
+    // When either ends, standard error being closed included, so does the other.
     let halt = stop.child_token();
     let (served, told) = tokio::join!(
         async {
@@ -92,7 +93,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         },
     );
     served.context("the simulated cloud")?;
-    told.context("standard output")?;
+    told.context("standard error")?;
     Ok(())
 }
 
@@ -158,8 +159,8 @@ async fn tell(
         };
         let at = cloud.clock().now().to_rfc3339_secs();
         match notice {
-            Ok(notice) => writeln!(stdout(), "{at}  {notice}")?,
-            Err(RecvError::Lagged(count)) => writeln!(stdout(), "{at}  … {count} lines left out")?,
+            Ok(notice) => writeln!(stderr(), "{at}  {notice}")?,
+            Err(RecvError::Lagged(count)) => writeln!(stderr(), "{at}  … {count} lines left out")?,
             Err(RecvError::Closed) => return Ok(()),
         }
     }
