@@ -94,9 +94,8 @@ fn the_first_configuration_has_no_fault() {
     let toml = README.split("```toml\n").nth(1).and_then(|after| after.split("```").next());
     let toml = toml.expect("the README shows a configuration");
     // Whoever reads it has these two.
-    let toml = toml
-        .replace("{ file = \"/etc/tailwater/secrets/greenlake\" }", "\"a-secret\"")
-        .replace(
+    let toml =
+        toml.replace("{ file = \"/etc/tailwater/secrets/greenlake\" }", "\"a-secret\"").replace(
             "{ env = \"SIEM_SIGNING_KEY\" }",
             "\"whsec_dGFpbHdhdGVyLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmch\"",
         );
