@@ -222,6 +222,7 @@ impl Run {
             is_strict: self.is_strict,
         };
         self.look = Look::Done;
+        self.queue.begin_reading();
         self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
     }
 
