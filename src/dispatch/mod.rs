@@ -8,6 +8,7 @@
 mod attempt;
 mod carry;
 mod queue;
+mod reading;
 mod request;
 mod target;
 mod worker;

@@ -26,13 +26,14 @@ use crate::config::{Format, Order};
 use crate::dispatch::attempt::pause_until;
 use crate::dispatch::carry::{Ended, carry};
 use crate::dispatch::queue::{Gathering, Load, Queue};
+use crate::dispatch::reading::{Reading, Wanted, read};
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
 use crate::model::delivery::Fate;
 use crate::model::event::Sequence;
 use crate::model::outcome::Outcome;
 use crate::model::timestamp::Timestamp;
-use crate::storage::{Due, Ledger, Settlement, StorageError, TargetState};
+use crate::storage::{Ledger, Settlement, StorageError};
 
 /// How long a nudge that got lost can delay a delivery.
 const SLOW_TICK: Duration = Duration::from_secs(1);
@@ -106,17 +107,6 @@ enum Look {
     Again,
     /// It does not, as far as the last reading showed.
     Done,
-}
-
-/// What one reading brought.
-#[derive(Debug)]
-struct Reading {
-    fresh: Vec<Due>,
-    retries: Vec<Due>,
-    next_retry: Option<Timestamp>,
-    /// There was no more of it.
-    is_whole: bool,
-    is_gone: bool,
 }
 
 type Settled = Result<Vec<Sequence>, (StorageError, Vec<Ended>)>;
@@ -365,55 +355,6 @@ async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
         }
         None => std::future::pending().await,
     }
-}
-
-struct Wanted {
-    after: Sequence,
-    limit: u32,
-    now: Timestamp,
-    is_strict: bool,
-}
-
-async fn read(
-    ledger: Ledger,
-    target: Arc<Target>,
-    wanted: Wanted,
-) -> Result<Reading, StorageError> {
-    let reader = ledger.reader();
-    let state = reader.find_target(target.name()).await?;
-    let is_gone = state.is_some_and(|(_, state)| state == TargetState::Gone);
-    if is_gone {
-        let (fresh, retries) = (Vec::new(), Vec::new());
-        return Ok(Reading { fresh, retries, next_retry: None, is_whole: true, is_gone });
-    }
-    if wanted.is_strict {
-        return read_head(&ledger, &target, wanted.now).await;
-    }
-    let Wanted { after, limit, now, .. } = wanted;
-    let fresh = reader.list_fresh(target.id, after, limit).await?;
-    let retries = reader.list_retries(target.id, now, limit).await?;
-    let next_retry = reader.find_next_retry(target.id, now).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_whole = fresh.len() < limit && retries.len() < limit;
-    Ok(Reading { fresh, retries, next_retry, is_whole, is_gone })
-}
-
-/// For strict order: the oldest delivery if it is due, and nothing else.
-async fn read_head(
-    ledger: &Ledger,
-    target: &Target,
-    now: Timestamp,
-) -> Result<Reading, StorageError> {
-    let head = ledger.reader().find_head(target.id).await?;
-    let next_retry = head.as_ref().and_then(|(_, next)| *next);
-    let fresh: Vec<Due> = head
-        .filter(|(_, next)| next.is_none_or(|at| at <= now))
-        .map(|(due, _)| due)
-        .into_iter()
-        .collect();
-    // With the head in hand, what follows it can only be read when it is settled.
-    let is_whole = fresh.is_empty();
-    Ok(Reading { fresh, retries: Vec::new(), next_retry, is_whole, is_gone: false })
 }
 
 async fn settle(ledger: Ledger, target: Arc<Target>, ended: Vec<Ended>) -> Settled {
