@@ -1,0 +1,5 @@
+//! The built binary against a simulated cloud and sinks, over real sockets. One file a
+//! behaviour.
+
+mod main_job;
+mod support;
