@@ -10,8 +10,13 @@ mod carry;
 mod queue;
 mod reading;
 mod request;
+mod run;
+mod settling;
 mod target;
 mod worker;
 
 pub use target::{Target, TargetError};
 pub use worker::Worker;
+
+#[cfg(test)]
+mod tests;
