@@ -5,6 +5,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use crate::config::{Format, Order, TargetConfig};
 use crate::model::event::Sequence;
 use crate::storage::Due;
 
@@ -27,6 +28,16 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
+    /// How `target` wants its requests.
+    pub(super) fn new(target: &TargetConfig) -> Self {
+        let (max_events, max_wait) = match target.format {
+            Format::Batch => (target.batch.max_events, target.batch.max_wait),
+            Format::Structured | Format::Binary => (1, Duration::ZERO),
+        };
+        let slots = if target.order == Order::Strict { 1 } else { target.concurrency };
+        Self { max_events, max_wait, slots }
+    }
+
     /// Deliveries held in memory, at most, for each of the two lanes.
     pub(super) fn window(&self) -> usize {
         (2 * self.slots * self.max_events).clamp(WINDOW_MIN, WINDOW_MAX)
@@ -53,23 +64,15 @@ pub(super) struct Queue {
     retries: VecDeque<Due>,
     /// Everything between reading and settling, so that it is not taken up twice.
     held: HashSet<Sequence>,
-    /// Let go since the last reading began, which may have seen them as still owed.
-    settled: HashSet<Sequence>,
     /// Time since boot at which the oldest waiting fresh delivery came.
     waiting_since: Option<Duration>,
 }
 
 impl Queue {
-    /// Notes that a reading begins, whose deliveries come by the two methods below.
-    pub(super) fn begin_reading(&mut self) {
-        self.settled.clear();
-    }
-
-    /// Takes up fresh deliveries; those held, or settled since the reading began, are
-    /// left out.
+    /// Takes up fresh deliveries; those already held are left out.
     pub(super) fn extend_fresh(&mut self, deliveries: Vec<Due>, uptime: Duration) {
         for due in deliveries {
-            if self.hold(due.sequence) {
+            if self.held.insert(due.sequence) {
                 self.fresh.push_back(due);
             }
         }
@@ -78,24 +81,18 @@ impl Queue {
         }
     }
 
-    /// Takes up due retries; those held, or settled since the reading began, are left out.
+    /// Takes up due retries; those already held are left out.
     pub(super) fn extend_retries(&mut self, deliveries: Vec<Due>) {
         for due in deliveries {
-            if self.hold(due.sequence) {
+            if self.held.insert(due.sequence) {
                 self.retries.push_back(due);
             }
         }
     }
 
-    fn hold(&mut self, sequence: Sequence) -> bool {
-        !self.settled.contains(&sequence) && self.held.insert(sequence)
-    }
-
     /// Lets go of a delivery that is settled.
     pub(super) fn release(&mut self, sequence: Sequence) {
-        if self.held.remove(&sequence) {
-            self.settled.insert(sequence);
-        }
+        self.held.remove(&sequence);
     }
 
     /// Lets go of everything that waits for a slot; the ledger has it.
@@ -187,21 +184,8 @@ mod tests {
         queue.extend_fresh(dues([1, 2, 3]), Duration::ZERO);
         assert_eq!(queue.fresh(), 2);
         queue.release(1);
-        queue.begin_reading();
         queue.extend_retries(dues([1]));
         assert_eq!(queue.retries(), 1);
-    }
-
-    #[test]
-    fn a_reading_does_not_bring_back_what_was_settled_while_it_went_on() {
-        let mut queue = Queue::default();
-        queue.extend_fresh(dues([1]), Duration::ZERO);
-        queue.next(&SINGLE, 0, Duration::ZERO);
-        queue.begin_reading();
-        queue.release(1);
-        queue.extend_fresh(dues([1, 2]), Duration::ZERO);
-        queue.extend_retries(dues([1]));
-        assert_eq!((queue.fresh(), queue.retries()), (1, 0));
     }
 
     #[test]
