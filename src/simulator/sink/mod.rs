@@ -11,7 +11,7 @@ pub mod report;
 mod receive;
 mod verify;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Secret;
 use crate::model::clock::Clock;
 use crate::model::signature::VerifyKey;
+use crate::model::timestamp::Timestamp;
 use crate::simulator::loopback::{self, BindError};
 use crate::simulator::sink::receive::{receive, report, set_fault, shown_fault};
 use crate::simulator::sink::report::Tally;
@@ -209,6 +210,13 @@ impl SinkHandle {
     #[must_use]
     pub fn ids(&self) -> HashSet<String> {
         self.tally().ids()
+    }
+
+    /// When each event came for the first time, by its id, of whichever source; at most
+    /// [`report::MAX_IDS`] of them.
+    #[must_use]
+    pub fn first_arrivals(&self) -> HashMap<String, Timestamp> {
+        self.tally().first_arrivals()
     }
 
     /// What comes from now on; a reader that falls far behind loses the oldest.
