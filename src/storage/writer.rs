@@ -85,6 +85,11 @@ async fn transact(
     group: &mut [Box<dyn Job>],
 ) -> Result<(), StorageError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    if let [job] = group {
+        // Alone it needs no savepoint: taking it back takes nobody else along.
+        let done = job.apply(&mut transaction).await;
+        return Ok(if done { transaction.commit().await? } else { transaction.rollback().await? });
+    }
     for job in group.iter_mut() {
         sqlx::query("SAVEPOINT job").execute(&mut *transaction).await?;
         if !job.apply(&mut transaction).await {
