@@ -206,12 +206,7 @@ impl Run {
         let window = self.rule.window();
         let has_due_retry = self.next_retry.is_some_and(|at| at <= now);
         let is_wanted = self.look == Look::Again || has_due_retry;
-        let has_room = self.queue.fresh().max(self.queue.retries()) <= window / 2
-            && self.queue.held() <= 2 * window;
-        if self.reading.is_some() || !is_wanted || !has_room {
-            return;
-        }
-        if (self.is_strict && self.queue.held() > 0) || (self.is_gone && !self.is_settled()) {
+        if !is_wanted || !self.can_read() {
             return;
         }
         let wanted = Wanted {
@@ -224,6 +219,16 @@ impl Run {
         self.look = Look::Done;
         self.queue.begin_reading();
         self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
+    }
+
+    /// Whether there is room for more, and nothing speaks against reading it now.
+    fn can_read(&self) -> bool {
+        let window = self.rule.window();
+        let has_room = self.queue.fresh().max(self.queue.retries()) <= window / 2
+            && self.queue.held() <= 2 * window;
+        let has_head = self.is_strict && self.queue.held() > 0;
+        let is_leaving = self.is_gone && !self.is_settled();
+        self.reading.is_none() && has_room && !has_head && !is_leaving
     }
 
     fn after_reading(
@@ -343,7 +348,8 @@ impl Run {
     /// How long nothing will happen by itself.
     fn wake(&self) -> Duration {
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
-        let retry = self.next_retry.filter(|_| self.reading.is_none()).map(|at| at.since(now));
+        // Without room, a retry that is due waits for an outcome.
+        let retry = self.next_retry.filter(|_| self.can_read()).map(|at| at.since(now));
         let pause = self.paused_until.map(|until| until.since(now)).filter(|wait| !wait.is_zero());
         let batch = self.queue.ready_at(&self.rule).map(|at| at.saturating_sub(uptime));
         let batch = batch.filter(|wait| !wait.is_zero());
