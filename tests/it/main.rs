@@ -2,6 +2,7 @@
 //! behaviour.
 
 mod crash;
+mod dead_targets;
 mod main_job;
 mod statuses;
 mod support;
