@@ -2,5 +2,7 @@
 //! behaviour.
 
 mod check_online;
+mod crash;
 mod main_job;
+mod statuses;
 mod support;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tailwater::simulator::sink::{SinkFault, SinkSettings};
+
 use crate::support::{Audit, CloudServer, Home, SOON, Setup, SinkServer, until};
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -31,12 +33,12 @@ async fn every_entry_is_stored_once_and_reaches_every_target_signed() {
 
     let daemon = home.run_daemon().await;
     arrived(&cloud, &sinks).await;
-    cloud.cloud.generate(100, cloud.cloud.clock().now(), cloud.cloud.clock().now());
+    cloud.make(100);
     arrived(&cloud, &sinks).await;
     told_by_commands(&home, 500).await;
     home.stop(daemon, STOP).await;
 
-    cloud.cloud.generate(100, cloud.cloud.clock().now(), cloud.cloud.clock().now());
+    cloud.make(100);
     let daemon = home.run_daemon().await;
     arrived(&cloud, &sinks).await;
     home.stop(daemon, STOP).await;
@@ -57,6 +59,27 @@ async fn every_entry_is_stored_once_and_reaches_every_target_signed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_fails_now_and_then_gets_nothing_twice() {
+    let cloud = CloudServer::start().await;
+    let fault = SinkFault::status(503).every(3);
+    let sink = SinkServer::with(SinkSettings { fault, ..SinkSettings::default() }).await;
+    let retry = "retry = { schedule = [\"50ms\"] }";
+    let home = Home::new(&Setup::new(&cloud).target("flapping", &sink.url, retry));
+
+    let daemon = home.run_daemon().await;
+    // Longer than a few of the worker's slow ticks, at which it looks at everything anew.
+    for _ in 0..5 {
+        cloud.make(500);
+        arrived(&cloud, &[("flapping", &sink)]).await;
+    }
+    home.stop(daemon, STOP).await;
+
+    let report = sink.report();
+    assert_eq!((report.events, report.distinct), (2_500, 2_500));
+    Audit::live(&home).await.check(&cloud.cloud.made(), 1).await;
+}
+
 /// Waits until everything made so far is at every sink.
 async fn arrived(cloud: &CloudServer, sinks: &[(&str, &SinkServer)]) {
     let made = cloud.ids();
@@ -67,7 +90,7 @@ async fn arrived(cloud: &CloudServer, sinks: &[(&str, &SinkServer)]) {
 
 /// What the commands say of `count` events that have just arrived everywhere.
 async fn told_by_commands(home: &Home, count: usize) {
-    until_settled(home).await;
+    home.until_settled(SOON).await;
     let events = home.list(&["history", "--limit", "1000"]).await;
     assert_eq!(events.len(), count);
     assert!(events.iter().all(|event| event["delivered"] == 3 && event["pending"] == 0));
@@ -79,16 +102,4 @@ async fn told_by_commands(home: &Home, count: usize) {
     let names: Vec<&str> = targets.iter().filter_map(|row| row["name"].as_str()).collect();
     assert_eq!(names.len(), 3, "{names:?}");
     assert!(targets.iter().all(|row| row["delivered_total"] == count && row["state"] == "active"));
-}
-
-/// A target has its last event a moment before the ledger knows.
-async fn until_settled(home: &Home) {
-    crate::support::eventually("nothing is pending", SOON, async || {
-        let pending: i64 = Audit::live(home)
-            .await
-            .value("SELECT count(*) FROM delivery WHERE status = 'pending'")
-            .await;
-        (pending == 0).then_some(())
-    })
-    .await;
 }

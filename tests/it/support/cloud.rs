@@ -1,6 +1,7 @@
 //! A simulated GreenLake cloud in this process.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tailwater::simulator::{Cloud, Settings, Simulator, UNLIMITED};
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ pub(crate) struct CloudServer {
     pub(crate) cloud: Cloud,
     secret: String,
     stop: CancellationToken,
-    task: JoinSet<()>,
+    _task: JoinSet<()>,
 }
 
 impl CloudServer {
@@ -30,7 +31,7 @@ impl CloudServer {
         let mut task = JoinSet::new();
         let until = stop.clone();
         task.spawn(async move { simulator.run(until).await.expect("the simulator runs") });
-        Self { base_url, cloud, secret, stop, task }
+        Self { base_url, cloud, secret, stop, _task: task }
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -42,9 +43,34 @@ impl CloudServer {
         self.cloud.made().into_iter().map(|made| made.id).collect()
     }
 
-    /// Stops making entries and answering.
-    pub(crate) async fn stop(&mut self) {
+    /// Makes `count` entries now and again `every` so often, until the answer is dropped.
+    pub(crate) fn feed(&self, count: u64, every: Duration) -> Feed {
+        let cloud = self.cloud.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut tick = tokio::time::interval(every);
+            loop {
+                tick.tick().await;
+                let now = cloud.clock().now();
+                cloud.generate(count, now, now);
+            }
+        });
+        Feed(task)
+    }
+
+    /// Makes `count` entries that happen now.
+    pub(crate) fn make(&self, count: u64) {
+        let now = self.cloud.clock().now();
+        self.cloud.generate(count, now, now);
+    }
+}
+
+/// Entries that keep coming; dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Feed(#[expect(dead_code, reason = "dropping it is what ends it")] JoinSet<()>);
+
+impl Drop for CloudServer {
+    fn drop(&mut self) {
         self.stop.cancel();
-        while self.task.join_next().await.is_some() {}
     }
 }

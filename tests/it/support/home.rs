@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{CloudServer, Done, Process, SOON, until};
+use super::{Audit, CloudServer, Done, Process, SOON, eventually, until};
 
 /// A configuration in the making: one source and any number of targets.
 #[derive(Clone, Debug)]
@@ -140,6 +140,17 @@ impl Home {
         assert_eq!(done.code, Some(0), "{args:?}: {}", done.stderr);
         let read = |line| serde_json::from_str(line).expect("one JSON object a line");
         done.stdout.lines().map(read).collect()
+    }
+
+    /// Waits until no delivery is pending: targets have their last event a moment before
+    /// the ledger knows.
+    pub(crate) async fn until_settled(&self, limit: Duration) {
+        eventually("nothing is pending", limit, async || {
+            let mut audit = Audit::live(self).await;
+            let pending = "SELECT count(*) FROM delivery WHERE status = 'pending'";
+            (audit.value::<i64>(pending).await == 0).then_some(())
+        })
+        .await;
     }
 
     /// Stops a daemon softly; it must end well within `limit`.

@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod cloud;
 pub(crate) mod home;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod sinks;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub(crate) use audit::Audit;
 pub(crate) use cloud::CloudServer;
 pub(crate) use home::{Home, Setup};
 pub(crate) use process::{Done, Process};
+pub(crate) use raw::RawServer;
 pub(crate) use sinks::SinkServer;
 
 /// Enough for anything that works, on a busy machine, in an unoptimised build.
