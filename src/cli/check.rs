@@ -1,7 +1,9 @@
-//! `tailwater check`: is the configuration valid?
+//! `tailwater check`: is the configuration valid, and do the sources answer?
 //!
-//! All that is told goes to standard error but the verdict, so that a script can throw
-//! either away.
+//! What is wrong or unwise goes to standard error, the rest to standard output, so that a
+//! script can throw either away.
+
+mod online;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,37 +16,67 @@ use crate::config::{Config, Environment, Fault, Faults, Loaded, Place};
 /// What `tailwater check` takes.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// Print the verdict and every fault as one JSON object a line
+    /// Also fetch a token and one page from every enabled source; stores nothing
+    #[arg(long)]
+    pub online: bool,
+    /// Print the verdict, every fault and every finding as one JSON object a line
     #[arg(long)]
     pub json: bool,
 }
 
 /// Checks the configuration at `path` (or at its default places) with the environment's
-/// overrides, and tells what it finds.
+/// overrides, and with `--online` every enabled source; tells what it finds.
 ///
 /// # Errors
 /// Standard output or standard error cannot be written to.
-#[expect(clippy::unused_async, reason = "online checks wait for HPE's answers")]
 pub async fn run(args: &CheckArgs, path: Option<PathBuf>) -> io::Result<Exit> {
     let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
     let loaded =
         Config::find(path).and_then(|path| Config::load(&path, &Environment::of_process()));
-    match (loaded, args.json) {
-        (Ok(loaded), false) => tell_valid(&loaded, &mut out, &mut err),
-        (Ok(loaded), true) => {
-            let verdict =
-                serde_json::json!({ "file": loaded.path.display().to_string(), "valid": true });
-            tell_json(&verdict, "warning", &loaded.warnings, &mut out).map(|()| Exit::Done)
+    let loaded = match (loaded, args.json) {
+        (Ok(loaded), false) => {
+            tell_valid(&loaded, &mut out, &mut err)?;
+            loaded
         }
-        (Err(faults), false) => tell_faults(&faults, &mut err),
+        (Ok(loaded), true) => {
+            let file = loaded.path.display().to_string();
+            let verdict = serde_json::json!({ "file": file, "valid": true });
+            tell_json(&verdict, "warning", &loaded.warnings, &mut out)?;
+            loaded
+        }
+        (Err(faults), false) => return tell_faults(&faults, &mut err),
         (Err(Faults(faults)), true) => {
             let verdict = serde_json::json!({ "valid": false });
-            tell_json(&verdict, "fault", &faults, &mut out).map(|()| Exit::Faulty)
+            tell_json(&verdict, "fault", &faults, &mut out)?;
+            return Ok(Exit::Faulty);
         }
+    };
+    if !args.online {
+        return Ok(Exit::Done);
     }
+    ask(&loaded.config, args.json, &mut out, &mut err).await
 }
 
-fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+async fn ask(
+    config: &Config,
+    as_json: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<Exit> {
+    let probed = online::ask(config).await;
+    let faults = probed.iter().map(online::Probed::faults).sum();
+    if as_json {
+        online::tell_json(config, &probed, out)?;
+    } else {
+        online::tell(config, &probed, out, err)?;
+        if faults > 0 {
+            tell_count(faults, err)?;
+        }
+    }
+    Ok(if faults > 0 { Exit::Faulty } else { Exit::Done })
+}
+
+fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     for warning in &loaded.warnings {
         writeln!(err, "warning: {warning}")?;
     }
@@ -54,15 +86,18 @@ fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::
     writeln!(out, "{} is valid", loaded.path.display())?;
     writeln!(out, "  sources   {}", listed(&sources))?;
     writeln!(out, "  targets   {}", listed(&targets))?;
-    writeln!(out, "  warnings  {}", loaded.warnings.len())?;
-    Ok(Exit::Done)
+    writeln!(out, "  warnings  {}", loaded.warnings.len())
 }
 
 fn tell_faults(faults: &Faults, err: &mut dyn Write) -> io::Result<Exit> {
     writeln!(err, "{faults}")?;
-    let plural = if faults.0.len() == 1 { "" } else { "s" };
-    writeln!(err, "{} fault{plural} found", faults.0.len())?;
+    tell_count(faults.0.len(), err)?;
     Ok(Exit::Faulty)
+}
+
+fn tell_count(faults: usize, err: &mut dyn Write) -> io::Result<()> {
+    let plural = if faults == 1 { "" } else { "s" };
+    writeln!(err, "{faults} fault{plural} found")
 }
 
 fn tell_json(
@@ -112,7 +147,7 @@ mod tests {
     fn a_valid_file_is_summed_up() {
         let loaded = load(include_str!("../../config.toml")).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert_eq!(tell_valid(&loaded, &mut out, &mut err).unwrap(), Exit::Done);
+        tell_valid(&loaded, &mut out, &mut err).unwrap();
         let expected =
             "config.toml is valid\n  sources   production\n  targets   siem\n  warnings  4\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

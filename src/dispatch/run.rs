@@ -7,8 +7,8 @@
 //!   a commit is under way go into the next one together.
 //! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay from
 //!   another process, costs a second.
-//! - What a reading shows as pending may have been settled while it went on: it is let go
-//!   of only when that reading is over, and so not attempted twice.
+//! - What a reading shows as pending may have been settled while it went on: the queue
+//!   does not take it up again.
 //! - Nothing new is sent while the ledger takes no outcomes: what a crash would repeat
 //!   stays bounded by what was under way when the disk became full.
 //!
@@ -75,8 +75,6 @@ pub(super) struct Run {
     /// Fresh deliveries up to here have been read.
     after: Sequence,
     next_retry: Option<Timestamp>,
-    /// Settled while a reading was under way, which may still show them as pending.
-    settled_meanwhile: Vec<Sequence>,
     paused_until: Option<Timestamp>,
     is_gone: bool,
     /// The ledger did not take the last outcomes.
@@ -104,7 +102,6 @@ impl Run {
             look: Look::Again,
             after: 0,
             next_retry: None,
-            settled_meanwhile: Vec::new(),
             paused_until: None,
             is_gone: false,
             is_stuck: false,
@@ -123,7 +120,7 @@ impl Run {
         loop {
             if self.is_stopping {
                 self.queue.clear();
-                self.drop_reading();
+                self.reading = None;
                 if self.flying.is_empty() && self.outcomes.is_empty() && self.is_settled() {
                     return Ok(());
                 }
@@ -204,6 +201,7 @@ impl Run {
         };
         self.look = Look::Done;
         self.next_retry = self.next_retry.filter(|at| *at > now);
+        self.queue.begin_reading();
         self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
     }
 
@@ -215,7 +213,6 @@ impl Run {
             Ok(reading) => reading,
             Err(error) if error.is_passing() => {
                 // The slow tick looks again, also for what is due.
-                self.drop_reading();
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -231,20 +228,7 @@ impl Run {
         self.next_retry = self.next_retry.into_iter().chain(reading.next_retry).min();
         self.queue.extend_fresh(reading.fresh, self.clock.uptime());
         self.queue.extend_retries(reading.retries);
-        self.drop_reading();
         Ok(())
-    }
-
-    /// Ends or abandons a reading; it cannot bring back any more what was settled meanwhile.
-    fn drop_reading(&mut self) {
-        self.reading = None;
-        self.release();
-    }
-
-    fn release(&mut self) {
-        for sequence in self.settled_meanwhile.drain(..) {
-            self.queue.release(sequence);
-        }
     }
 
     fn launch(&mut self) {
@@ -292,8 +276,7 @@ impl Run {
         }
         if attempt.outcome == Outcome::Gone {
             // A reading under way may still have seen it active.
-            self.is_gone = true;
-            self.drop_reading();
+            (self.is_gone, self.reading) = (true, None);
             self.look_at_everything();
         }
         if let Fate::RetryAt(at) = ended.settlement.fate {
@@ -334,9 +317,8 @@ impl Run {
                 if mem::take(&mut self.is_stuck) {
                     tracing::info!(target.name = target, "outcomes are stored again");
                 }
-                self.settled_meanwhile.extend(released);
-                if self.reading.is_none() {
-                    self.release();
+                for sequence in released {
+                    self.queue.release(sequence);
                 }
                 Ok(())
             }

@@ -80,6 +80,10 @@ impl From<sqlx::Error> for StorageError {
             sqlx::Error::Database(database) => match primary_code(database.as_ref()) {
                 Some(FULL) => Self::Full,
                 Some(BUSY | LOCKED) => Self::Busy,
+                Some(CORRUPT | NOTADB) => Self::Database(format!(
+                    "{}; its file is damaged: keep it, restore a backup or start anew",
+                    database.message()
+                )),
                 _ => Self::Database(database.message().to_owned()),
             },
             _ => Self::Database(error.to_string()),
@@ -90,13 +94,15 @@ impl From<sqlx::Error> for StorageError {
 impl StorageError {
     /// Tells an error at opening `path` apart by its cause.
     pub(super) fn at_opening(path: PathBuf, error: &sqlx::Error) -> Self {
-        let code = match error {
-            sqlx::Error::Database(database) => primary_code(database.as_ref()),
-            _ => None,
+        let (code, why) = match error {
+            sqlx::Error::Database(database) => {
+                (primary_code(database.as_ref()), database.message().to_owned())
+            }
+            _ => (None, error.to_string()),
         };
         match code {
             Some(NOTADB) => Self::Foreign(path),
-            Some(CORRUPT) => Self::Corrupt { path, why: error.to_string() },
+            Some(CORRUPT) => Self::Corrupt { path, why },
             Some(READONLY) => Self::Unusable {
                 path,
                 why: "it is read-only; give this user the right to write to it and its folder"
@@ -108,7 +114,7 @@ impl StorageError {
             },
             Some(FULL) => Self::Full,
             Some(BUSY | LOCKED) => Self::Busy,
-            _ => Self::Unusable { path, why: error.to_string() },
+            _ => Self::Unusable { path, why },
         }
     }
 

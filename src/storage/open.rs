@@ -167,10 +167,19 @@ pub(super) async fn check(
     Err(StorageError::Corrupt { path: path.to_owned(), why })
 }
 
-/// Refuses a database of somebody else's before anything is written to it.
+/// Refuses a database of somebody else's, or of a newer version, before anything is
+/// written to it.
 async fn refuse_foreign(path: &Path) -> Result<(), StorageError> {
-    let empty = std::fs::metadata(path).map_or(true, |meta| meta.len() == 0);
-    if empty { Ok(()) } else { require_ours(path).await.map(drop) }
+    let empty = std::fs::metadata(path).map_or(true, |meta| meta.is_file() && meta.len() == 0);
+    if !empty && require_ours(path).await? > known_version() {
+        return Err(StorageError::Newer(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// The newest schema that this program knows.
+fn known_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// Refuses a ledger that is missing, foreign, newer or older than this program.
@@ -179,8 +188,7 @@ async fn require_schema(path: &Path) -> Result<(), StorageError> {
         return Err(StorageError::Missing(path.to_owned()));
     }
     let version = require_ours(path).await?;
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-    match version.cmp(&known) {
+    match version.cmp(&known_version()) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(StorageError::Newer(path.to_owned())),
         std::cmp::Ordering::Less => Err(StorageError::Unusable {
@@ -194,6 +202,10 @@ async fn require_schema(path: &Path) -> Result<(), StorageError> {
 
 /// Checks that the file is a ledger; returns its schema's version.
 async fn require_ours(path: &Path) -> Result<i64, StorageError> {
+    if path.is_dir() {
+        let why = "it is a folder; set storage.path to a file in it".to_owned();
+        return Err(StorageError::Unusable { path: path.to_owned(), why });
+    }
     let fail = |error| StorageError::at_opening(path.to_owned(), &error);
     let unchanging = !with_suffix(path, "-wal").exists();
     let options = base(path).read_only(true).immutable(unchanging);

@@ -159,7 +159,8 @@ impl Reader {
             return Err(unusable("it exists already; name a file that does not".to_owned()));
         }
         let part = open::with_suffix(to, ".part");
-        let _ = std::fs::remove_file(&part);
+        // The system says better than SQLite why nothing can be written there.
+        std::fs::File::create(&part).map_err(|error| unusable(error.to_string()))?;
         let written = self.write_copy(&part).await;
         let finished = written.and_then(|()| {
             std::fs::File::open(&part)

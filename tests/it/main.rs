@@ -1,6 +1,8 @@
 //! The built binary against a simulated cloud and sinks, over real sockets. One file a
 //! behaviour.
 
+mod bad_input;
+mod check_online;
 mod crash;
 mod dead_targets;
 mod main_job;
