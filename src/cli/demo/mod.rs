@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(200);
 const STILL_MAX: Duration = Duration::from_secs(15);
 
 /// Draining ends after this long in any case.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
+const DRAIN_MAX: Duration = Duration::from_mins(2);
 
 /// What `tailwater demo` takes.
 #[derive(clap::Args, Clone, Debug)]

@@ -18,7 +18,7 @@ use crate::simulator::sink::{Arrival, SinkFault, SinkHandle};
 const TARGET_STEP: Duration = Duration::from_secs(1);
 
 /// Time from one fault of the cloud to the next.
-const CLOUD_STEP: Duration = Duration::from_secs(3);
+const CLOUD_STEP: Duration = Duration::from_secs(4);
 
 /// What was seen of the trouble; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +72,8 @@ async fn trouble_cloud(cloud: &Cloud) {
 async fn trouble_target(flaky: &SinkHandle) {
     let throttled = SinkFault { retry_after: Some(1), ..SinkFault::status(429) };
     let faults = [
-        SinkFault::status(503).every(4),
-        SinkFault { is_taken: true, ..SinkFault::drop() }.every(6),
+        SinkFault::status(503).every(4).first(40),
+        SinkFault { is_taken: true, ..SinkFault::drop() }.every(8).first(24),
         throttled.first(1),
         SinkFault::default(),
         SinkFault::default(),
