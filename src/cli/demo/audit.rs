@@ -15,7 +15,7 @@ use crate::simulator::sink::latency::Quantiles;
 const P50_MIN: u64 = 5;
 
 /// Least number for the 99th percentile: 0.99^299 is below 5 %.
-const P99_MIN: u64 = 299;
+pub(super) const P99_MIN: u64 = 299;
 
 /// Entries that become visible later than this after they happened are called late.
 pub(super) const LATE_FROM: Duration = Duration::from_secs(1);
@@ -124,6 +124,11 @@ impl TargetAudit {
     /// Whether it has what it should, and nothing else. Repeats are allowed.
     pub(super) fn is_clean(&self) -> bool {
         self.differences.is_none() && self.bad_signatures() == 0 && self.unusable() == 0
+    }
+
+    /// Whether a quantile is left out.
+    pub(super) fn has_too_few(&self) -> bool {
+        self.since_stored.p99.is_none() || self.since_visible.p99.is_none()
     }
 
     /// Requests whose signature did not fit, or was missing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::cli::demo::audit::{Audit, Differences, TargetAudit};
+use crate::cli::demo::audit::{Audit, Differences, P99_MIN, TargetAudit};
 use crate::cli::demo::trouble::Sightings;
 use crate::simulator::cloud::Served;
 
@@ -54,7 +54,7 @@ impl Closing {
                 "cloud    {made} entries made, {late} of them visible more than a second later"
             ),
             format!(
-                "polls    {}: {} requests, {} pages, {refused} refused on purpose; {} tokens",
+                "polls    {}: {} requests, {} pages, {refused} refused on purpose; tokens: {}",
                 self.figures.polls, served.log_requests, served.pages, served.tokens
             ),
             format!(
@@ -124,6 +124,9 @@ impl Closing {
             notes.push(format!("flaky, on purpose: {about}{}.", answers.join(", ")));
         }
         notes.extend(self.audit.targets.iter().filter_map(|target| self.repeats(target)));
+        if self.audit.made > 0 && self.audit.targets.iter().any(TargetAudit::has_too_few) {
+            notes.push(format!("- stands where there are too few to tell; a p99 needs {P99_MIN}."));
+        }
         notes
     }
 
@@ -134,11 +137,9 @@ impl Closing {
             return None;
         }
         Some(if target.name == "flaky" && repeats <= unanswered {
-            format!(
-                "flaky's {repeats} repeats came after those missing answers, with the same ids."
-            )
+            format!("flaky got {repeats} again after those missing answers, with the same ids.")
         } else {
-            format!("{}: {repeats} repeats, more than missing answers explain.", target.name)
+            format!("{} got {repeats} again, more than missing answers explain.", target.name)
         })
     }
 
@@ -267,7 +268,7 @@ mod tests {
         assert!(text.contains("123456 events: 0 lost, 0 unknown, 0 twice"), "{text}");
         assert!(text.contains("20: 27 requests, 24 pages, 3 refused"), "{text}");
         assert!(text.contains("9 × 503, 1 × 429, 2 × no answer"), "{text}");
-        assert!(text.contains("flaky's 2 repeats came after those missing answers"), "{text}");
+        assert!(text.contains("flaky got 2 again after those missing answers"), "{text}");
         assert!(text.ends_with("none lost."), "{text}");
         assert!(closing.lines().iter().all(|line| line.chars().count() <= 80), "{text}");
     }
@@ -294,8 +295,8 @@ mod tests {
         evidence.targets[2].report.repeats = 3;
         evidence.targets[0].report.repeats = 1;
         let text = text(&closing(&evidence));
-        assert!(text.contains("flaky: 3 repeats, more than"), "{text}");
-        assert!(text.contains("siem: 1 repeats, more than"), "{text}");
+        assert!(text.contains("flaky got 3 again, more than"), "{text}");
+        assert!(text.contains("siem got 1 again, more than"), "{text}");
     }
 
     #[test]
