@@ -91,14 +91,9 @@ async fn poll(
     let wake = Arc::new(|| {});
     let mut scanner = Scanner::new(settings, log, ledger.clone(), clock.clone(), wake);
     let stop = CancellationToken::new();
-    loop {
-        let report = scanner.run_once(&stop).await.map_err(anyhow::Error::from)?;
-        tell(&source.name, &report, as_json)?;
-        match &report.problem {
-            Some(problem) if problem.reason == Reason::Budget => {}
-            problem => return Ok(problem.as_ref().map_or(Exit::Done, |p| exit_of(p.reason))),
-        }
-    }
+    let report = scanner.run_through(&stop).await.map_err(anyhow::Error::from)?;
+    tell(&source.name, &report, as_json)?;
+    Ok(report.problem.map_or(Exit::Done, |problem| exit_of(problem.reason)))
 }
 
 async fn dry_run(
@@ -123,7 +118,8 @@ async fn dry_run(
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let keep = DryRun::new(coverage, show);
     let mut scanner = Scanner::new(settings, log, keep, clock.clone(), Arc::new(|| {}));
-    let report = scanner.run_once(&CancellationToken::new()).await.map_err(anyhow::Error::from)?;
+    let report =
+        scanner.run_through(&CancellationToken::new()).await.map_err(anyhow::Error::from)?;
     eprintln!("nothing was stored: this was a dry run");
     Ok(match report.problem {
         Some(problem) if problem.reason != Reason::Budget => {

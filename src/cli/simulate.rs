@@ -240,7 +240,7 @@ mod tests {
         .unwrap();
         let traffic = Traffic {
             rate: 0.5,
-            burst: Some(Burst { size: 500, every: Duration::from_secs(60) }),
+            burst: Some(Burst { size: 500, every: Duration::from_mins(1) }),
             late: Late { fraction: 0.05, delay: Duration::from_secs(10) },
         };
         assert_eq!(settings.traffic, traffic);

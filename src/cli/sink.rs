@@ -206,6 +206,9 @@ fn summarise(report: &Report, json: bool) -> anyhow::Result<()> {
         report.signatures_good, report.signatures_bad, report.signatures_missing
     )?;
     for (name, since) in [("recorded", report.since_recorded), ("created", report.since_created)] {
+        if since.count == 0 {
+            continue;
+        }
         writeln!(
             out,
             "since {name}: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms (n = {})",

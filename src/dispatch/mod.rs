@@ -8,9 +8,15 @@
 mod attempt;
 mod carry;
 mod queue;
+mod reading;
 mod request;
+mod run;
+mod settling;
 mod target;
 mod worker;
 
 pub use target::{Target, TargetError};
 pub use worker::Worker;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use crate::config::{Format, Order, TargetConfig};
 use crate::model::event::Sequence;
 use crate::storage::Due;
 
@@ -27,6 +28,16 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
+    /// How `target` wants its requests.
+    pub(super) fn new(target: &TargetConfig) -> Self {
+        let (max_events, max_wait) = match target.format {
+            Format::Batch => (target.batch.max_events, target.batch.max_wait),
+            Format::Structured | Format::Binary => (1, Duration::ZERO),
+        };
+        let slots = if target.order == Order::Strict { 1 } else { target.concurrency };
+        Self { max_events, max_wait, slots }
+    }
+
     /// Deliveries held in memory, at most, for each of the two lanes.
     pub(super) fn window(&self) -> usize {
         (2 * self.slots * self.max_events).clamp(WINDOW_MIN, WINDOW_MAX)

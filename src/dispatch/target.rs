@@ -75,7 +75,12 @@ impl Target {
         let client = client(&options)
             .map_err(|source| TargetError::Client { name: config.name.clone(), source })?;
         let headers = standing_headers(&config)?;
-        let secrets = secrets(&config);
+        let mut secrets = secrets(&config);
+        // The client makes a Basic header of user and password in a URL.
+        let plain = client.post(config.url.clone()).build().ok();
+        let basic = plain.and_then(|request| request.headers().get(AUTHORIZATION).cloned());
+        let pair = basic.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
+        secrets.extend(pair.map(Secret::new));
         Ok(Self { id, config, client, headers, secrets })
     }
 
@@ -144,6 +149,7 @@ fn secrets(config: &TargetConfig) -> Vec<Secret> {
     secrets.extend(config.signing.greenlake.clone());
     secrets.extend(config.url.query().map(Secret::new));
     secrets.extend(config.url.password().map(Secret::new));
+    secrets.push(Secret::new(config.url.username()));
     secrets.extend(config.url.query_pairs().map(|(_, value)| Secret::new(value.into_owned())));
     secrets.retain(|secret| secret.expose().len() >= SECRET_MIN);
     secrets

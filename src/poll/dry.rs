@@ -1,7 +1,7 @@
 //! A run that stores nothing.
 
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::coverage::Coverage;
 use crate::model::event::Event;
@@ -10,10 +10,10 @@ use crate::storage::{Ingest, Ingested, PollRequest, StorageError};
 
 /// Takes the ledger's place in a dry run: shows each event and forgets it.
 ///
-/// It holds no ledger, only the coverage read from one, so there is nothing it could
-/// write to. Events that the ledger has already are shown, too.
+/// It holds no ledger, only the coverage read from one and what it has read since in
+/// memory, so there is nothing it could write to. Events that the ledger has already are shown, too.
 pub struct DryRun<F> {
-    coverage: Option<Coverage>,
+    coverage: Mutex<Option<Coverage>>,
     show: Mutex<F>,
 }
 
@@ -21,14 +21,17 @@ impl<F: FnMut(&Event) + Send> DryRun<F> {
     /// A dry run from `coverage` (`None`: as at the very first start) that calls `show`
     /// for each event, page by page, oldest first within a page.
     pub fn new(coverage: Option<Coverage>, show: F) -> Self {
-        Self { coverage, show: Mutex::new(show) }
+        Self { coverage: Mutex::new(coverage), show: Mutex::new(show) }
     }
 }
 
 impl<F: FnMut(&Event) + Send> Keep for DryRun<F> {
     async fn ingest(&self, ingest: Ingest) -> Result<Ingested, StorageError> {
-        let mut show = self.show.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut show = lock(&self.show);
         ingest.events.iter().for_each(&mut *show);
+        if ingest.coverage.is_some() {
+            *lock(&self.coverage) = ingest.coverage;
+        }
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let quarantined = count(ingest.unreadable.len());
         Ok(Ingested { new: count(ingest.events.len()), quarantined, ..Ingested::default() })
@@ -39,10 +42,14 @@ impl<F: FnMut(&Event) + Send> Keep for DryRun<F> {
     }
 
     async fn find_coverage(&self, _source: &str) -> Result<Option<Coverage>, StorageError> {
-        Ok(self.coverage.clone())
+        Ok(lock(&self.coverage).clone())
     }
 
     fn free_space(&self) -> io::Result<u64> {
         Ok(u64::MAX)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

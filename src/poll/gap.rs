@@ -36,16 +36,16 @@ pub fn find_lost(before: &Coverage, overlap_secs: i64, now: i64) -> Vec<Span> {
         return Vec::new();
     }
     let gone = Span::new(asked.saturating_sub(RETENTION_SECS), now.saturating_sub(RETENTION_SECS));
-    let mut lost: Vec<Span> = Vec::new();
+    let mut stretches: Vec<Span> = Vec::new();
     for part in before.unsettled(gone.until, overlap_secs) {
         let span = part.span.intersect(gone);
-        match lost.last_mut() {
+        match stretches.last_mut() {
             _ if span.is_empty() => {}
-            Some(last) if last.until == span.from => last.until = span.until,
-            _ => lost.push(span),
+            Some(before) if before.until == span.from => before.until = span.until,
+            _ => stretches.push(span),
         }
     }
-    lost
+    stretches
 }
 
 /// The event that tells of `lost`, noticed at `now`.

@@ -20,10 +20,13 @@ pub mod due;
 #[cfg(test)]
 mod fake;
 pub mod gap;
+pub mod pace;
 pub mod plan;
 pub mod poller;
 pub mod report;
-pub mod run;
+mod request;
+mod run;
+pub mod scanner;
 mod second;
 pub mod verdict;
 
@@ -39,7 +42,7 @@ pub use dry::DryRun;
 pub use due::stagger;
 pub use poller::{Poller, Status, Timing};
 pub use report::{Problem, Reason, RunReport};
-pub use run::{ScanSettings, Scanner};
+pub use scanner::{ScanSettings, Scanner, Wake};
 
 /// The audit log of one source, as a poller sees it.
 pub trait Log: Send + Sync {

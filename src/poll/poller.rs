@@ -16,7 +16,7 @@ use crate::config::{PollConfig, Schedule};
 use crate::model::timestamp::Timestamp;
 use crate::poll::due::{next_due, pause, stagger};
 use crate::poll::report::{Problem, Reason, RunReport};
-use crate::poll::run::Scanner;
+use crate::poll::scanner::Scanner;
 use crate::poll::{Keep, Log, PollError};
 
 /// Longest sleep in one piece. The runtime's timers stand still while the machine is
@@ -102,8 +102,8 @@ impl<L: Log, K: Keep> Poller<L, K> {
     /// When the ledger fails for good; nothing of the page in hand was stored.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), PollError> {
         let mut due = self.scanner.clock.uptime() + self.timing.first;
-        let mut wake = Wake { at: due, not_before: Duration::ZERO };
-        while self.wait(wake, &stop).await {
+        let mut next = NextRun { at: due, not_before: Duration::ZERO };
+        while self.wait(next, &stop).await {
             let started = self.scanner.clock.uptime();
             let report = self.scanner.run_once(&stop).await?;
             let ended = self.scanner.clock.uptime();
@@ -112,23 +112,23 @@ impl<L: Log, K: Keep> Poller<L, K> {
                 Schedule::Interval(interval) => next_due(due, interval, started),
                 Schedule::Cron(_) => ended + CRON_NET,
             };
-            wake = match pause {
-                None => Wake { at: due + self.jitter(), not_before: Duration::ZERO },
-                Some(Duration::ZERO) => Wake { at: ended, not_before: Duration::ZERO },
-                Some(pause) => Wake { at: ended + pause, not_before: ended + pause },
+            next = match pause {
+                None => NextRun { at: due + self.jitter(), not_before: Duration::ZERO },
+                Some(Duration::ZERO) => NextRun { at: ended, not_before: Duration::ZERO },
+                Some(pause) => NextRun { at: ended + pause, not_before: ended + pause },
             };
         }
         Ok(())
     }
 
-    /// Waits until `wake`, or a nudge that may be heard; false when it is time to stop.
-    async fn wait(&self, mut wake: Wake, stop: &CancellationToken) -> bool {
+    /// Waits until `next`, or a nudge that may be heard; false when it is time to stop.
+    async fn wait(&self, mut next: NextRun, stop: &CancellationToken) -> bool {
         loop {
             let now = self.scanner.clock.uptime();
             if stop.is_cancelled() {
                 return false;
             }
-            let Some(left) = wake.at.checked_sub(now).filter(|left| !left.is_zero()) else {
+            let Some(left) = next.at.checked_sub(now).filter(|left| !left.is_zero()) else {
                 return true;
             };
             tokio::select! {
@@ -139,7 +139,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
                         Schedule::Interval(_) => Duration::ZERO,
                         Schedule::Cron(_) => self.jitter(),
                     };
-                    wake.at = wake.at.min((now + delay).max(wake.not_before));
+                    next.at = next.at.min((now + delay).max(next.not_before));
                 }
                 () = sleep(left.min(NAP)) => {}
             }
@@ -202,7 +202,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
 
 /// When to wake up.
 #[derive(Clone, Copy, Debug)]
-struct Wake {
+struct NextRun {
     at: Duration,
     /// Nudges are not heard before.
     not_before: Duration,

@@ -109,6 +109,21 @@ pub struct RunReport {
     pub problem: Option<Problem>,
 }
 
+impl RunReport {
+    /// Both together: counts add up, the state is that after `next`.
+    #[must_use]
+    pub fn followed_by(self, next: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(next.requests),
+            new: self.new + next.new,
+            known: self.known + next.known,
+            outside: self.outside + next.outside,
+            quarantined: self.quarantined + next.quarantined,
+            ..next
+        }
+    }
+}
+
 /// What keeps a run from going on as planned.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -138,7 +153,7 @@ pub(super) fn classify(error: &FetchError, query: &str) -> (Trouble, Option<u16>
             let throttled = Problem { wait: Some(*wait), ..problem(Reason::Throttled) };
             (Trouble::Run(throttled), None)
         }
-        FetchError::AuthFailed { .. } => (Trouble::Run(problem(Reason::AuthFailed)), Some(401)),
+        FetchError::AuthFailed { .. } => (Trouble::Run(problem(Reason::AuthFailed)), None),
         FetchError::Forbidden { .. } => (Trouble::Run(problem(Reason::Forbidden)), Some(403)),
         FetchError::Rejected { status, message } => {
             let message = format!("{message}; we had asked for {query}");

@@ -12,7 +12,8 @@ use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
 use crate::poll::crowd::{Answer, Crowd};
 use crate::poll::report::{Problem, Reason, Trouble};
-use crate::poll::run::{Asked, Run};
+use crate::poll::request::Asked;
+use crate::poll::run::Run;
 use crate::poll::verdict::{count_outside, keys, read};
 use crate::poll::{Keep, Log};
 

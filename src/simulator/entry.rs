@@ -113,9 +113,11 @@ impl fmt::Display for Made {
     }
 }
 
-/// Makes ids of the form that real ones have: 15 bytes from a node address, a counter and
-/// the millisecond of indexing, in the byte order of an Elasticsearch auto-id. Inferred
-/// from three published entries, documented nowhere.
+/// Makes ids of the form that real ones have.
+///
+/// 15 bytes from a node address, a counter and the millisecond of indexing, in the byte
+/// order of an Elasticsearch auto-id: inferred from three published entries, documented
+/// nowhere.
 #[derive(Debug)]
 pub struct IdMaker {
     node: [u8; 6],

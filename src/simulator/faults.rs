@@ -161,7 +161,7 @@ impl Fault {
 }
 
 /// A slow answer takes no longer than this: by then every client has gone.
-const MAX_DELAY: Duration = Duration::from_secs(3600);
+const MAX_DELAY: Duration = Duration::from_hours(1);
 
 /// What the faults come to for one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_asked_fraction_is_late_by_the_asked_delay() {
-        let late = Late { fraction: 0.25, delay: Duration::from_secs(600) };
+        let late = Late { fraction: 0.25, delay: Duration::from_mins(10) };
         let at = Timestamp::from_secs(1_700_000_000);
         let mut inventor = Inventor::new(9);
         let count = (0..4_000)

@@ -10,6 +10,7 @@ use axum::routing::{MethodRouter, get};
 use url::form_urlencoded;
 
 use crate::simulator::cloud::{Cloud, Notice};
+use crate::simulator::entry::{Entry, Workspace};
 use crate::simulator::faults::{FaultKind, Hint, HintForm, Place};
 use crate::simulator::filter::Version;
 use crate::simulator::quota::Allowance;
@@ -42,7 +43,7 @@ fn list(version: Version) -> MethodRouter<Cloud> {
     })
 }
 
-type Render = fn(&crate::simulator::entry::Entry, &crate::simulator::Workspace) -> Vec<u8>;
+type Render = fn(&Entry, &Workspace) -> Vec<u8>;
 
 fn below(render: Render) -> MethodRouter<Cloud> {
     get(async move |State(cloud): State<Cloud>, Path(id), uri: Uri, headers: HeaderMap| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The limit's period (HPE developer portal, rate limiting).
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 
 /// Requests left and time to go, counted in fixed minutes from the first request on.
 #[derive(Debug)]

@@ -70,10 +70,6 @@ impl Fixture {
     async fn get(&self, token: &str, path: &str) -> reqwest::Result<Response> {
         self.client.get(format!("{}{path}", self.base)).bearer_auth(token).send().await
     }
-
-    fn at(&self, seconds: u64) -> Timestamp {
-        start().plus(Duration::from_secs(seconds))
-    }
 }
 
 async fn body(answer: Response) -> Value {
@@ -134,8 +130,8 @@ async fn tokens_expire_and_foreign_ones_are_told_from_expired_ones() {
 #[tokio::test]
 async fn pages_follow_each_other_newest_first_without_overlap() {
     let fixture = Fixture::start(settings()).await;
-    let made = fixture.cloud.generate(120, start(), fixture.at(60));
-    fixture.cloud.clock().advance(Duration::from_secs(120));
+    let made = fixture.cloud.generate(120, start(), start().plus(Duration::from_mins(1)));
+    fixture.cloud.clock().advance(Duration::from_mins(2));
     let token = fixture.token().await;
     let filter =
         "filter=createdAt+ge+'2026-03-01T12:00:00Z'+and+createdAt+lt+'2026-03-01T12:01:00Z'";
@@ -159,7 +155,7 @@ async fn pages_follow_each_other_newest_first_without_overlap() {
 #[tokio::test]
 async fn v2beta1_lists_the_platform_alone_until_asked_for_services() {
     let fixture = Fixture::start(settings()).await;
-    fixture.cloud.generate(300, start().minus(Duration::from_secs(60)), start());
+    fixture.cloud.generate(300, start().minus(Duration::from_mins(1)), start());
     fixture.cloud.clock().advance(Duration::from_secs(1));
     let token = fixture.token().await;
     let list = async |query: &str| {
@@ -212,7 +208,7 @@ async fn above_the_limit_requests_are_throttled_until_the_minute_is_over() {
     assert_eq!(throttled.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(throttled.headers()["ratelimit-reset"], "60");
     assert_eq!(throttled.headers()["ratelimit-remaining"], "0");
-    fixture.cloud.clock().advance(Duration::from_secs(60));
+    fixture.cloud.clock().advance(Duration::from_mins(1));
     let answer = fixture.get(&token, "/audit-log/v1/logs").await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     fixture.end().await;
@@ -256,7 +252,7 @@ async fn every_form_of_hint_stands_alone() {
 #[tokio::test]
 async fn spoilt_answers_are_spoilt_as_asked_and_then_no_more() {
     let fixture = Fixture::start(settings()).await;
-    fixture.cloud.generate(20, start().minus(Duration::from_secs(60)), start());
+    fixture.cloud.generate(20, start().minus(Duration::from_mins(1)), start());
     fixture.cloud.clock().advance(Duration::from_secs(1));
     let token = fixture.token().await;
     let path = "/audit-log/v1/logs?limit=10&offset=5";
@@ -304,7 +300,7 @@ async fn expired_on_demand_a_fresh_token_works_again() {
 async fn a_slow_answer_outlasts_the_client_and_not_the_stop() {
     let fixture = Fixture::start(settings()).await;
     let token = fixture.token().await;
-    fixture.cloud.faults().add(Fault::new(FaultKind::Slow).lasting(Duration::from_secs(600)));
+    fixture.cloud.faults().add(Fault::new(FaultKind::Slow).lasting(Duration::from_mins(10)));
     let request = fixture
         .client
         .get(format!("{}/audit-log/v1/logs", fixture.base))
@@ -346,7 +342,7 @@ async fn the_generator_makes_bursts_and_stops() {
     let traffic = Traffic {
         rate: 200.0,
         burst: Some(Burst { size: 1_000, every: Duration::from_millis(20) }),
-        late: Late { fraction: 1.0, delay: Duration::from_secs(60) },
+        late: Late { fraction: 1.0, delay: Duration::from_mins(1) },
     };
     let fixture = Fixture::start(Settings { traffic, ..settings() }).await;
     let mut notices = fixture.cloud.notices();
@@ -354,7 +350,7 @@ async fn the_generator_makes_bursts_and_stops() {
         notices.recv().await.unwrap();
     }
     let made = fixture.cloud.made();
-    assert!(made.iter().all(|m| m.visible_at.since(m.created_at) >= Duration::from_secs(60)));
+    assert!(made.iter().all(|m| m.visible_at.since(m.created_at) >= Duration::from_mins(1)));
     let token = fixture.token().await;
     let page = body(fixture.get(&token, "/audit-log/v1/logs").await.unwrap()).await;
     assert_eq!(page["total"], 0);

@@ -1,1 +1,155 @@
+use super::*;
+use crate::config::Start;
+use crate::greenlake::FetchError;
+use crate::model::clock::Clock;
+use crate::poll::ScanSettings;
+use crate::poll::fake::{FakeKeep, FakeLog};
+use crate::storage::StorageError;
 
+const START: i64 = 1_750_000_000;
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// A poller that runs, and what moves it.
+struct Rig {
+    clock: Clock,
+    log: FakeLog,
+    keep: FakeKeep,
+    nudge: Arc<Notify>,
+    stop: CancellationToken,
+    status: watch::Receiver<Status>,
+    task: tokio::task::JoinSet<Result<(), PollError>>,
+}
+
+impl Rig {
+    fn start(schedule: Schedule) -> Self {
+        let clock = Clock::manual(Timestamp::from_secs(START));
+        let (log, keep) = (FakeLog::new(clock.clone()), FakeKeep::new());
+        let settings = ScanSettings {
+            name: "production".to_owned(),
+            workspace_id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
+            start: Start::Now,
+            overlap: Duration::from_mins(2),
+            page_limit: 2_000,
+            min_free: 0,
+            targets: Vec::new(),
+        };
+        let scanner =
+            Scanner::new(settings, log.clone(), keep.clone(), clock.clone(), Arc::new(|| ()));
+        let timing = Timing { schedule, jitter: Duration::ZERO, first: Duration::ZERO };
+        let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let (poller, status) = Poller::new(scanner, timing, Arc::clone(&nudge));
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(poller.run(stop.clone()));
+        Self { clock, log, keep, nudge, stop, status, task }
+    }
+
+    async fn next_status(&mut self) -> Status {
+        self.status.changed().await.unwrap();
+        self.status.borrow_and_update().clone()
+    }
+
+    /// Lets the poller hear a nudge and go back to sleep.
+    async fn nudge(&self) {
+        self.nudge.notify_one();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn asked(&self) -> Vec<i64> {
+        self.log.state().queries.iter().map(|(at, _)| at.secs() - START).collect()
+    }
+
+    async fn end(&mut self) -> Result<(), PollError> {
+        self.task.join_next().await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_first_poll_is_at_once_and_a_nudge_makes_one_due() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    let status = rig.next_status().await;
+    assert_eq!((status.problem, status.requests), (None, 2), "the server's time, then a poll");
+    assert!(status.fresh_at.is_some() && status.last_complete_at.is_some());
+    assert_eq!(status.watermark, Some(Timestamp::from_secs(START)));
+
+    rig.clock.advance(Duration::from_secs(3));
+    rig.nudge().await;
+    assert_eq!(rig.next_status().await.requests, 3);
+    assert_eq!(rig.asked().last(), Some(&3));
+}
+
+#[tokio::test]
+async fn a_cron_schedule_polls_at_start_and_when_nudged() {
+    let mut rig = Rig::start(Schedule::Cron("0 0 3 * * *".to_owned()));
+    rig.next_status().await;
+    rig.clock.advance(Duration::from_hours(24));
+    rig.nudge().await;
+    assert_eq!(rig.next_status().await.problem, None);
+    assert_eq!(rig.asked().last(), Some(&86_400));
+}
+
+#[tokio::test]
+async fn a_wait_that_the_source_asked_for_is_kept_whoever_nudges() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    let wait = Duration::from_mins(5);
+    let throttled = FetchError::Throttled { wait, message: "slow down".to_owned() };
+    rig.log.state().faults.push_back(Some(throttled));
+    rig.clock.advance(INTERVAL);
+    rig.nudge().await;
+    let status = rig.next_status().await;
+    assert_eq!(status.problem.unwrap().reason, Reason::Throttled);
+
+    let before = rig.asked();
+    rig.clock.advance(Duration::from_mins(4));
+    rig.nudge().await;
+    assert_eq!(rig.asked(), before);
+
+    rig.clock.advance(Duration::from_secs(62));
+    rig.nudge().await;
+    assert_eq!(rig.next_status().await.problem, None);
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_task() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    rig.stop.cancel();
+    assert!(rig.end().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_broken_ledger_ends_the_task_with_an_error() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    rig.keep.state().faults.push_back(Some(StorageError::Closed));
+    rig.clock.advance(INTERVAL);
+    rig.nudge().await;
+    let error = rig.end().await.unwrap_err();
+    assert_eq!(error.to_string(), "source production: polling stopped");
+}
+
+#[tokio::test]
+async fn a_full_disk_holds_polling_up_and_does_not_end_it() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    rig.keep.state().faults.push_back(Some(StorageError::Full));
+    rig.clock.advance(INTERVAL);
+    rig.nudge().await;
+    assert_eq!(rig.next_status().await.problem.unwrap().reason, Reason::NoRoom);
+    rig.clock.advance(Duration::from_secs(11));
+    rig.nudge().await;
+    assert_eq!(rig.next_status().await.problem, None);
+}
+
+#[tokio::test]
+async fn a_cut_off_run_goes_on_at_once() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    rig.clock.advance(Duration::from_hours(24 * 365 * 9));
+    rig.nudge.notify_one();
+    let status = rig.next_status().await;
+    assert_eq!((status.problem.unwrap().reason, status.requests), (Reason::Budget, 42));
+    assert!(rig.next_status().await.requests > 42, "without a nudge and without waiting");
+}

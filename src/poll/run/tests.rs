@@ -1,11 +1,14 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::greenlake::FetchError;
-use crate::poll::DryRun;
+use crate::model::clock::Clock;
 use crate::poll::fake::{Dice, FakeKeep, FakeLog, Quirk, make_entry};
 use crate::poll::gap::{GAP_TYPE, RETENTION_SECS};
-use crate::storage::StorageError;
+use crate::poll::{DryRun, ScanSettings};
+use crate::storage::{Ledger, StorageError};
 
 const START: i64 = 1_750_000_000;
 const OVERLAP: i64 = 120;
@@ -91,7 +94,9 @@ fn scanner(
     wakes: &Arc<AtomicU64>,
 ) -> Scanner<FakeLog, FakeKeep> {
     let wakes = Arc::clone(wakes);
-    let wake = Arc::new(move || drop(wakes.fetch_add(1, Ordering::SeqCst)));
+    let wake = Arc::new(move || {
+        wakes.fetch_add(1, Ordering::SeqCst);
+    });
     Scanner::new(settings.clone(), log.clone(), keep.clone(), clock.clone(), wake)
 }
 
@@ -325,6 +330,7 @@ async fn a_run_ends_with_its_requests_and_the_next_goes_on() {
     let report = rig.run().await;
     assert_eq!(reason(&report), Some(Reason::Budget));
     assert_eq!(report.requests, 40);
+    assert!(report.is_fresh, "a long backfill is no standstill");
     let first = rig.keep.watermark();
     assert!(first > START - 100_000);
 
@@ -336,8 +342,9 @@ async fn a_run_ends_with_its_requests_and_the_next_goes_on() {
     assert!(until > START, "the present comes first");
     assert!(rig.keep.state().events.contains_key("e1000"));
     assert!(rig.keep.watermark() > first);
-    rig.run_until_complete().await;
-    assert_eq!(rig.stored(), 1_001);
+    let report = rig.scanner.run_through(&CancellationToken::new()).await.unwrap();
+    assert_eq!((report.problem, rig.stored()), (None, 1_001));
+    assert!(report.requests > 40);
 }
 
 #[tokio::test]
@@ -421,6 +428,7 @@ async fn a_failed_commit_leaves_coverage_and_a_later_run_brings_the_entries() {
     let report = rig.run().await;
     assert_eq!(reason(&report), Some(Reason::NoRoom));
     assert_eq!((report.new, rig.stored()), (0, 0));
+    assert_eq!(report.watermark, Some(Timestamp::from_secs(rig.keep.watermark())));
     assert_eq!(rig.keep.state().coverage, before);
     assert_eq!(rig.run().await.new, 7);
 }
@@ -504,8 +512,10 @@ async fn history_begins_where_the_configuration_says_by_the_servers_clock() {
 #[tokio::test]
 async fn a_dry_run_shows_what_is_there_and_asks_the_same_again() {
     let rig = Rig::new(Start::Now, 2_000);
-    rig.add(5, START - 50);
-    let coverage = Coverage::new(START - 100);
+    for n in 0..5 {
+        rig.add(1_000, START - 500_000 + n);
+    }
+    let coverage = Coverage::new(START - 9_000_000);
     for _ in 0..2 {
         let mut shown = Vec::new();
         let dry = DryRun::new(Some(coverage.clone()), |event: &Event| {
@@ -513,10 +523,10 @@ async fn a_dry_run_shows_what_is_there_and_asks_the_same_again() {
         });
         let (log, clock) = (rig.log.clone(), rig.clock.clone());
         let mut scanner = Scanner::new(rig.settings.clone(), log, dry, clock, Arc::new(|| ()));
-        let report = scanner.run_once(&CancellationToken::new()).await.unwrap();
-        assert_eq!((report.problem, report.new), (None, 5));
+        let report = scanner.run_through(&CancellationToken::new()).await.unwrap();
+        assert_eq!((report.problem, report.new), (None, 5_000));
         drop(scanner);
-        assert_eq!(shown.len(), 5);
+        assert_eq!(shown.len(), 5_000);
     }
     assert_eq!(rig.keep.state().ingests, 0);
 }
@@ -560,4 +570,47 @@ async fn a_stopped_run_leaves_what_is_committed() {
     let report = rig.scanner.run_once(&stop).await.unwrap();
     assert_eq!((reason(&report), report.requests), (Some(Reason::Stopped), 0));
     assert_eq!(rig.keep.state().coverage, before);
+}
+
+#[tokio::test]
+async fn under_more_load_than_a_run_can_read_again_the_present_stays_fresh() {
+    let mut rig = Rig::new(Start::Now, 50);
+    rig.run().await;
+    let mut lag = 0;
+    for _ in 0..100 {
+        for second in 0..10 {
+            rig.add(20, rig.clock.now().secs() + second);
+        }
+        rig.clock.advance(secs(10));
+        let report = rig.run().await;
+        assert!(report.is_fresh, "{report:?}");
+        assert_eq!(rig.stored(), rig.log.state().entries.len(), "what is new comes first");
+        lag = rig.clock.now().secs() - rig.keep.watermark();
+    }
+    assert!(lag < 3 * OVERLAP, "{lag} s: the hot window is still renewed, oldest scan first");
+}
+
+#[tokio::test]
+async fn the_ledger_keeps_what_runs_bring_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tailwater.db");
+    let rig = Rig::new(Start::Back(secs(1_000)), 20);
+    rig.add(50, START - 500);
+    rig.add(50, START - 400);
+    for _ in 0..2 {
+        let ledger = Ledger::open(&path, rig.clock.clone()).await.unwrap();
+        ledger.insert_targets(vec!["siem".to_owned()]).await.unwrap();
+        let (log, clock) = (rig.log.clone(), rig.clock.clone());
+        let wake = Arc::new(|| ());
+        let mut scanner = Scanner::new(rig.settings.clone(), log, ledger.clone(), clock, wake);
+        let report = scanner.run_through(&CancellationToken::new()).await.unwrap();
+        assert_eq!(report.problem, None);
+        assert_eq!(ledger.reader().count_events().await.unwrap().0, 100);
+        assert_eq!(ledger.reader().count_pending().await.unwrap(), 100);
+        let coverage = ledger.find_coverage("production").await.unwrap().unwrap();
+        assert_eq!(Some(Timestamp::from_secs(coverage.watermark)), report.watermark);
+        drop(scanner);
+        ledger.close().await;
+        rig.clock.advance(secs(30));
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A delay is at most this long: by then every sender has gone.
-const MAX_DELAY: Duration = Duration::from_secs(3600);
+const MAX_DELAY: Duration = Duration::from_hours(1);
 
 /// How a sink fails: nothing, unless a field says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Steps in which each doubling is told apart: 1/32 of it, so 3.1 % at most.
 const STEPS: usize = 32;
 
-/// Doublings from a microsecond to nine days.
+/// Doublings of [`STEPS`] microseconds: half a year. The last bucket holds what is longer.
 const DOUBLINGS: usize = 40;
 
 /// Durations counted in buckets.
@@ -64,6 +64,9 @@ impl Latency {
         for (bucket, count) in self.buckets.iter().enumerate() {
             seen += count;
             if seen >= wanted && seen > 0 {
+                if bucket + 1 == self.buckets.len() {
+                    return millis(self.max);
+                }
                 return millis(Duration::from_micros(end_of(bucket)).min(self.max));
             }
         }
@@ -120,5 +123,8 @@ mod tests {
             assert!((found / truth - 1.0).abs() < 0.04, "{found} for {truth}");
         }
         assert!((quantiles.max_ms - 1_000.0).abs() < 1e-6);
+        let mut years = Latency::default();
+        years.record(Duration::from_hours(24 * 700));
+        assert!((years.quantiles().p50_ms - 86_400_000.0 * 700.0).abs() < 1.0);
     }
 }

@@ -44,9 +44,8 @@ pub(super) async fn receive(
 ) -> Response {
     let decision = sink.0.faults.draw();
     sink.tally().counts.requests += 1;
-    let body = match to_bytes(body, MAX_BODY).await {
-        Ok(body) => body,
-        Err(_) => return refuse(&sink, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return refuse(&sink, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or cut");
     };
     let arrived_at = sink.0.settings.clock.now();
     if !decision.delay.is_zero() {

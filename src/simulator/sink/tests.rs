@@ -188,7 +188,7 @@ async fn it_fails_on_demand_and_recovers() {
 #[tokio::test]
 async fn a_hanging_sink_lets_go_when_stopped() {
     let fixture = Fixture::start(settings()).await;
-    fixture.sink.faults().set(SinkFault::delay(Duration::from_secs(600)));
+    fixture.sink.faults().set(SinkFault::delay(Duration::from_mins(10)));
     let request = fixture
         .post("application/cloudevents+json", &event(1).to_string())
         .timeout(Duration::from_millis(50));

@@ -1,0 +1,75 @@
+//! Reading what is owed to a target from the ledger.
+
+use std::sync::Arc;
+
+use crate::dispatch::target::Target;
+use crate::model::event::Sequence;
+use crate::model::timestamp::Timestamp;
+use crate::storage::{Due, Ledger, StorageError, TargetState};
+
+/// What one reading brought.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) fresh: Vec<Due>,
+    pub(super) retries: Vec<Due>,
+    pub(super) next_retry: Option<Timestamp>,
+    /// There was no more of it.
+    pub(super) is_whole: bool,
+    pub(super) is_gone: bool,
+}
+
+/// What is to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Fresh deliveries above this one.
+    pub(super) after: Sequence,
+    /// Of fresh deliveries and of retries, at most.
+    pub(super) limit: u32,
+    /// Retries that are due by then.
+    pub(super) now: Timestamp,
+    /// Only the oldest delivery.
+    pub(super) is_strict: bool,
+}
+
+/// Reads what is owed. Dropping it changes nothing.
+pub(super) async fn read(
+    ledger: Ledger,
+    target: Arc<Target>,
+    wanted: Wanted,
+) -> Result<Reading, StorageError> {
+    let reader = ledger.reader();
+    let state = reader.find_target(target.name()).await?;
+    let is_gone = state.is_some_and(|(_, state)| state == TargetState::Gone);
+    if is_gone {
+        let (fresh, retries) = (Vec::new(), Vec::new());
+        return Ok(Reading { fresh, retries, next_retry: None, is_whole: true, is_gone });
+    }
+    if wanted.is_strict {
+        return read_head(&ledger, &target, wanted.now).await;
+    }
+    let Wanted { after, limit, now, .. } = wanted;
+    let fresh = reader.list_fresh(target.id, after, limit).await?;
+    let retries = reader.list_retries(target.id, now, limit).await?;
+    let next_retry = reader.find_next_retry(target.id, now).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let is_whole = fresh.len() < limit && retries.len() < limit;
+    Ok(Reading { fresh, retries, next_retry, is_whole, is_gone })
+}
+
+/// For strict order: the oldest delivery if it is due, and nothing else.
+async fn read_head(
+    ledger: &Ledger,
+    target: &Target,
+    now: Timestamp,
+) -> Result<Reading, StorageError> {
+    let head = ledger.reader().find_head(target.id).await?;
+    let next_retry = head.as_ref().and_then(|(_, next)| *next);
+    let fresh: Vec<Due> = head
+        .filter(|(_, next)| next.is_none_or(|at| at <= now))
+        .map(|(due, _)| due)
+        .into_iter()
+        .collect();
+    // With the head in hand, what follows it can only be read when it is settled.
+    let is_whole = fresh.is_empty();
+    Ok(Reading { fresh, retries: Vec::new(), next_retry, is_whole, is_gone: false })
+}

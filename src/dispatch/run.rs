@@ -1,0 +1,388 @@
+//! The loop of one target: reads what is owed, attempts it, settles what came of it.
+//!
+//! Properties kept:
+//! - A delivery leaves *pending* only in the transaction that records its attempt (I5).
+//! - At most `concurrency` requests are under way, and at most two windows in memory.
+//! - Reading, attempting and settling go on at the same time; outcomes that come in while
+//!   a commit is under way go into the next one together.
+//! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay from
+//!   another process, costs a second.
+//! - What a reading shows as pending may have been settled while it went on: it is let go
+//!   of only when that reading is over, and so not attempted twice.
+//! - Nothing new is sent while the ledger takes no outcomes: what a crash would repeat
+//!   stays bounded by what was under way when the disk became full.
+//!
+//! Races accepted: an attempt that has reached the target but is not settled when the
+//! process dies is made again, with the same id.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Order;
+use crate::dispatch::attempt::pause_until;
+use crate::dispatch::carry::{Ended, carry};
+use crate::dispatch::queue::{Gathering, Load, Queue};
+use crate::dispatch::reading::{Reading, Wanted, read};
+use crate::dispatch::settling::{Settled, settle};
+use crate::dispatch::target::Target;
+use crate::model::clock::Clock;
+use crate::model::delivery::Fate;
+use crate::model::event::Sequence;
+use crate::model::outcome::Outcome;
+use crate::model::timestamp::Timestamp;
+use crate::storage::{Ledger, StorageError};
+
+/// How long a nudge that got lost can delay a delivery.
+const SLOW_TICK: Duration = Duration::from_secs(1);
+
+/// Settlements in one transaction: bounds how long others wait for the writer.
+const SETTLE_MAX: usize = 1000;
+
+/// Whether the ledger may hold something that the queue does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// It may: read on from where the last reading ended.
+    Again,
+    /// It does not, as far as the last reading showed.
+    Done,
+}
+
+/// A worker at work.
+pub(super) struct Run {
+    target: Arc<Target>,
+    ledger: Ledger,
+    clock: Clock,
+    rule: Gathering,
+    report: mpsc::UnboundedSender<Ended>,
+    outcomes: mpsc::UnboundedReceiver<Ended>,
+    queue: Queue,
+    /// Requests under way; each says whether it was a retry.
+    flying: JoinSet<bool>,
+    flying_retries: usize,
+    /// Outcomes that wait for the next commit.
+    ended: Vec<Ended>,
+    settling: Option<BoxFuture<'static, Settled>>,
+    reading: Option<BoxFuture<'static, Result<Reading, StorageError>>>,
+    look: Look,
+    /// Fresh deliveries up to here have been read.
+    after: Sequence,
+    next_retry: Option<Timestamp>,
+    /// Settled while a reading was under way, which may still show them as pending.
+    settled_meanwhile: Vec<Sequence>,
+    paused_until: Option<Timestamp>,
+    is_gone: bool,
+    /// The ledger did not take the last outcomes.
+    is_stuck: bool,
+    is_stopping: bool,
+}
+
+impl Run {
+    /// A run that holds nothing yet.
+    pub(super) fn new(target: Target, ledger: Ledger, clock: Clock) -> Self {
+        let (report, outcomes) = mpsc::unbounded_channel();
+        Self {
+            rule: Gathering::new(&target.config),
+            target: Arc::new(target),
+            ledger,
+            clock,
+            report,
+            outcomes,
+            queue: Queue::default(),
+            flying: JoinSet::new(),
+            flying_retries: 0,
+            ended: Vec::new(),
+            settling: None,
+            reading: None,
+            look: Look::Again,
+            after: 0,
+            next_retry: None,
+            settled_meanwhile: Vec::new(),
+            paused_until: None,
+            is_gone: false,
+            is_stuck: false,
+            is_stopping: false,
+        }
+    }
+
+    /// Works until `stop`, then lets requests under way end and settles them.
+    pub(super) async fn until(
+        mut self,
+        stop: CancellationToken,
+        nudge: &Notify,
+    ) -> Result<(), StorageError> {
+        let mut tick = tokio::time::interval(SLOW_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if self.is_stopping {
+                self.queue.clear();
+                self.drop_reading();
+                if self.flying.is_empty() && self.outcomes.is_empty() && self.is_settled() {
+                    return Ok(());
+                }
+            } else {
+                self.read();
+                self.launch();
+            }
+            self.settle();
+            let wake = self.wake();
+            tokio::select! {
+                () = stop.cancelled(), if !self.is_stopping => self.is_stopping = true,
+                Some(ended) = self.outcomes.recv() => {
+                    self.note(ended);
+                    self.note_all();
+                }
+                Some(landed) = self.flying.join_next() => {
+                    // Its slot is free only when its outcome is known: it may be that
+                    // nothing more is to be sent.
+                    self.note_all();
+                    self.land(landed);
+                    while let Some(landed) = self.flying.try_join_next() {
+                        self.note_all();
+                        self.land(landed);
+                    }
+                }
+                settled = ready(&mut self.settling) => self.after_settling(settled)?,
+                reading = ready(&mut self.reading) => self.after_reading(reading)?,
+                () = nudge.notified() => self.look = Look::Again,
+                () = tokio::time::sleep(wake) => {}
+                _ = tick.tick() => self.look_at_everything(),
+            }
+        }
+    }
+
+    fn is_strict(&self) -> bool {
+        self.target.config.order == Order::Strict
+    }
+
+    fn is_settled(&self) -> bool {
+        self.ended.is_empty() && self.settling.is_none()
+    }
+
+    /// Looks at everything anew: for replays, and after a pause.
+    fn look_at_everything(&mut self) {
+        self.look = Look::Again;
+        self.after = 0;
+    }
+
+    /// Whether a reading may start: there is room for what it brings, and a use for it.
+    fn may_read(&self) -> bool {
+        let window = self.rule.window();
+        let has_room = self.queue.fresh().max(self.queue.retries()) <= window / 2
+            && self.queue.held() <= 2 * window;
+        let has_head = self.is_strict() && self.queue.held() > 0;
+        let is_blind = self.is_gone && !self.is_settled();
+        self.reading.is_none() && has_room && !has_head && !is_blind && !self.is_held_up()
+    }
+
+    /// Whether nothing may be sent, for a reason that the ledger does not hold.
+    fn is_held_up(&self) -> bool {
+        let is_paused = self.paused_until.is_some_and(|until| until > self.clock.now());
+        self.is_stopping || self.is_stuck || is_paused
+    }
+
+    /// Starts a reading when there may be something to read.
+    fn read(&mut self) {
+        let now = self.clock.now();
+        let has_due_retry = self.next_retry.is_some_and(|at| at <= now);
+        if !self.may_read() || (self.look == Look::Done && !has_due_retry) {
+            return;
+        }
+        let wanted = Wanted {
+            after: self.after,
+            // What is held is still pending in the ledger, and is read once more.
+            limit: u32::try_from(self.rule.window() + self.queue.held()).unwrap_or(u32::MAX),
+            now,
+            is_strict: self.is_strict(),
+        };
+        self.look = Look::Done;
+        self.next_retry = self.next_retry.filter(|at| *at > now);
+        self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
+    }
+
+    fn after_reading(
+        &mut self,
+        reading: Result<Reading, StorageError>,
+    ) -> Result<(), StorageError> {
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(error) if error.is_passing() => {
+                // The slow tick looks again, also for what is due.
+                self.drop_reading();
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(last) = reading.fresh.last() {
+            self.after = self.after.max(last.sequence);
+        }
+        if !reading.is_whole {
+            self.look = Look::Again;
+        }
+        self.is_gone = reading.is_gone;
+        // What failed a moment ago may not have been in the ledger yet.
+        self.next_retry = self.next_retry.into_iter().chain(reading.next_retry).min();
+        self.queue.extend_fresh(reading.fresh, self.clock.uptime());
+        self.queue.extend_retries(reading.retries);
+        self.drop_reading();
+        Ok(())
+    }
+
+    /// Ends or abandons a reading; it cannot bring back any more what was settled meanwhile.
+    fn drop_reading(&mut self) {
+        self.reading = None;
+        self.release();
+    }
+
+    fn release(&mut self) {
+        for sequence in self.settled_meanwhile.drain(..) {
+            self.queue.release(sequence);
+        }
+    }
+
+    fn launch(&mut self) {
+        if self.is_gone || self.is_held_up() {
+            return;
+        }
+        let uptime = self.clock.uptime();
+        while self.flying.len() < self.rule.slots {
+            let Some(load) = self.queue.next(&self.rule, self.flying_retries, uptime) else {
+                return;
+            };
+            let Load { deliveries, is_retry } = load;
+            self.flying_retries += usize::from(is_retry);
+            let (target, clock) = (self.target.clone(), self.clock.clone());
+            let report = self.report.clone();
+            self.flying.spawn(async move {
+                carry(target, deliveries, clock, report).await;
+                is_retry
+            });
+        }
+    }
+
+    fn land(&mut self, landed: Result<bool, JoinError>) {
+        match landed {
+            Ok(is_retry) => self.flying_retries -= usize::from(is_retry),
+            // Nobody would ever attempt its deliveries again: the process must start anew.
+            Err(error) => {
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
+    }
+
+    fn note_all(&mut self) {
+        while let Ok(ended) = self.outcomes.try_recv() {
+            self.note(ended);
+        }
+    }
+
+    fn note(&mut self, ended: Ended) {
+        let attempt = &ended.settlement.attempt;
+        if let Some(until) = pause_until(attempt) {
+            self.paused_until = self.paused_until.max(Some(until));
+        }
+        if attempt.outcome == Outcome::Gone {
+            // A reading under way may still have seen it active.
+            self.is_gone = true;
+            self.drop_reading();
+            self.look_at_everything();
+        }
+        if let Fate::RetryAt(at) = ended.settlement.fate {
+            self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
+        }
+        if let Some(reason) = attempt.outcome.reason() {
+            tracing::debug!(
+                target.name = self.target.name(),
+                event.sequence = ended.settlement.sequence,
+                http.status = attempt.status,
+                %reason,
+                "an attempt did not deliver"
+            );
+        }
+        self.ended.push(ended);
+    }
+
+    /// Starts a commit of what has ended, unless one is under way.
+    fn settle(&mut self) {
+        if self.settling.is_some() || self.ended.is_empty() {
+            return;
+        }
+        // A delivery may stand in a transaction once; its next round waits for the next.
+        let mut seen = HashSet::new();
+        let (now, later): (Vec<_>, Vec<_>) = mem::take(&mut self.ended)
+            .into_iter()
+            .partition(|ended| seen.len() < SETTLE_MAX && seen.insert(ended.settlement.sequence));
+        self.ended = later;
+        let delay = if self.is_stuck { SLOW_TICK } else { Duration::ZERO };
+        let (ledger, target) = (self.ledger.clone(), self.target.clone());
+        self.settling = Some(Box::pin(settle(ledger, target, now, delay)));
+    }
+
+    fn after_settling(&mut self, settled: Settled) -> Result<(), StorageError> {
+        let target = self.target.name();
+        match settled {
+            Ok(released) => {
+                if mem::take(&mut self.is_stuck) {
+                    tracing::info!(target.name = target, "outcomes are stored again");
+                }
+                self.settled_meanwhile.extend(released);
+                if self.reading.is_none() {
+                    self.release();
+                }
+                Ok(())
+            }
+            Err((error, mut unsettled)) if error.is_passing() => {
+                if !mem::replace(&mut self.is_stuck, true) {
+                    tracing::warn!(
+                        target.name = target,
+                        %error,
+                        "outcomes cannot be stored; nothing is sent until they can"
+                    );
+                }
+                unsettled.append(&mut self.ended);
+                self.ended = unsettled;
+                Ok(())
+            }
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// How long nothing will happen by itself.
+    fn wake(&self) -> Duration {
+        let (now, uptime) = (self.clock.now(), self.clock.uptime());
+        let retry = self.next_retry.filter(|_| self.may_read()).map(|at| at.since(now));
+        let pause = self.paused_until.map(|until| until.since(now)).filter(|wait| !wait.is_zero());
+        let batch = self.queue.ready_at(&self.rule).map(|at| at.saturating_sub(uptime));
+        let batch = batch.filter(|wait| !wait.is_zero());
+        [retry, pause, batch]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(SLOW_TICK)
+            .clamp(Duration::from_millis(1), SLOW_TICK)
+    }
+}
+
+/// Waits for a future that may not be there; there is none afterwards.
+async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    match slot {
+        Some(future) => {
+            let value = future.await;
+            *slot = None;
+            value
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The reader of one source, a run at a time, and what it remembers in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Overlap, SourceConfig, Start};
+use crate::model::clock::Clock;
+use crate::model::coverage::Coverage;
+use crate::poll::pace::Paces;
+use crate::poll::report::{Reason, RunReport, Trouble};
+use crate::poll::run::Run;
+use crate::poll::{Keep, Log, PollError};
+
+/// What a scanner needs to know of its source.
+#[derive(Clone, Debug)]
+pub struct ScanSettings {
+    /// The source's name in the configuration.
+    pub name: String,
+    /// Its workspace.
+    pub workspace_id: String,
+    /// Where history begins at the very first run; without effect later.
+    pub start: Start,
+    /// How long after its creation an entry may become visible, rounded up to seconds.
+    pub overlap: Duration,
+    /// Entries asked for in one request, 1 to 2000.
+    pub page_limit: u32,
+    /// Bytes free for the ledger below which nothing is asked for.
+    pub min_free: u64,
+    /// Names of the targets that get a delivery of each new event.
+    pub targets: Vec<String>,
+}
+
+impl ScanSettings {
+    /// Takes what is needed from the configuration.
+    #[must_use]
+    pub fn new(source: &SourceConfig, min_free: u64, targets: Vec<String>) -> Self {
+        let Overlap::Fixed(overlap) = source.poll.overlap;
+        Self {
+            name: source.name.clone(),
+            workspace_id: source.workspace_id.clone(),
+            start: source.poll.start,
+            overlap,
+            page_limit: source.poll.page_limit,
+            min_free,
+            targets,
+        }
+    }
+
+    pub(super) fn overlap_secs(&self) -> i64 {
+        let secs = self.overlap.as_secs() + u64::from(self.overlap.subsec_nanos() > 0);
+        i64::try_from(secs).unwrap_or(i64::MAX / 4)
+    }
+}
+
+/// Called after a commit that brought new events.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Reads one source, a run at a time.
+pub struct Scanner<L, K> {
+    pub(super) settings: ScanSettings,
+    pub(super) log: L,
+    pub(super) keep: K,
+    pub(super) clock: Clock,
+    pub(super) wake: Wake,
+    pub(super) paces: Paces,
+    /// Seconds that could not be read whole, and the uptime at which to try again.
+    pub(super) stuck: BTreeMap<i64, Duration>,
+    /// Time since boot when it was made.
+    pub(super) born: Duration,
+    /// The coverage as this process found it, until its first page is stored.
+    pub(super) before: Option<Coverage>,
+    pub(super) has_run: bool,
+}
+
+impl<L: Log, K: Keep> Scanner<L, K> {
+    /// A scanner that asks `log`, keeps in `keep` and calls `wake` after each commit with
+    /// new events. `start = "now"` means the moment of this call.
+    pub fn new(settings: ScanSettings, log: L, keep: K, clock: Clock, wake: Wake) -> Self {
+        let born = clock.uptime();
+        Self {
+            settings,
+            log,
+            keep,
+            clock,
+            wake,
+            paces: Paces::default(),
+            stuck: BTreeMap::new(),
+            born,
+            before: None,
+            has_run: false,
+        }
+    }
+
+    /// Reads everything unsettled, or as much as the limits of a run allow.
+    ///
+    /// After `stop` it ends with the page in hand committed; a request under way is
+    /// abandoned. Dropping the future leaves every committed slice as it is.
+    ///
+    /// # Errors
+    /// When the ledger fails for good. A full disk and a busy ledger are no errors but
+    /// the report's problem: nothing was stored, and the next run asks again.
+    pub async fn run_once(&mut self, stop: &CancellationToken) -> Result<RunReport, PollError> {
+        let mut run = Run::new(self, stop);
+        let result = run.scan().await;
+        let mut report = run.into_report();
+        match result {
+            Ok(()) => {}
+            Err(Trouble::Slice(problem) | Trouble::Run(problem)) => report.problem = Some(problem),
+            Err(Trouble::Ledger(error)) => {
+                return Err(PollError { name: self.settings.name.clone(), error });
+            }
+        }
+        Ok(report)
+    }
+
+    /// Like [`Scanner::run_once`], again and again while a run ends for its number of
+    /// requests only: what `tailwater poll` does. The counts are those of all runs.
+    ///
+    /// # Errors
+    /// As [`Scanner::run_once`].
+    pub async fn run_through(&mut self, stop: &CancellationToken) -> Result<RunReport, PollError> {
+        let mut sum = RunReport::default();
+        loop {
+            let report = self.run_once(stop).await?;
+            sum = sum.followed_by(report);
+            if !sum.problem.as_ref().is_some_and(|problem| problem.reason == Reason::Budget) {
+                return Ok(sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The built binary against a simulated cloud and sinks, over real sockets. One file a
+//! behaviour.
+
+mod crash;
+mod main_job;
+mod statuses;
+mod support;

@@ -1,0 +1,76 @@
+//! A simulated GreenLake cloud in this process.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tailwater::simulator::{Cloud, Settings, Simulator, UNLIMITED};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A running simulator; dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct CloudServer {
+    pub(crate) base_url: String,
+    pub(crate) cloud: Cloud,
+    secret: String,
+    stop: CancellationToken,
+    _task: JoinSet<()>,
+}
+
+impl CloudServer {
+    /// A cloud without a request limit; nothing happens in it by itself.
+    pub(crate) async fn start() -> Self {
+        Self::with(Settings { requests_per_minute: UNLIMITED, ..Settings::default() }).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        let secret = settings.client_secret.expose().to_owned();
+        let simulator = Simulator::bind(settings).await.expect("a free port");
+        let (base_url, cloud) = (simulator.base_url(), simulator.cloud());
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        let until = stop.clone();
+        task.spawn(async move { simulator.run(until).await.expect("the simulator runs") });
+        Self { base_url, cloud, secret, stop, _task: task }
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Ids of everything made so far.
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
+        self.cloud.made().into_iter().map(|made| made.id).collect()
+    }
+
+    /// Makes `count` entries now and again `every` so often, until the answer is dropped.
+    pub(crate) fn feed(&self, count: u64, every: Duration) -> Feed {
+        let cloud = self.cloud.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut tick = tokio::time::interval(every);
+            loop {
+                tick.tick().await;
+                let now = cloud.clock().now();
+                cloud.generate(count, now, now);
+            }
+        });
+        Feed(task)
+    }
+
+    /// Makes `count` entries that happen now.
+    pub(crate) fn make(&self, count: u64) {
+        let now = self.cloud.clock().now();
+        self.cloud.generate(count, now, now);
+    }
+}
+
+/// Entries that keep coming; dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Feed(#[expect(dead_code, reason = "dropping it is what ends it")] JoinSet<()>);
+
+impl Drop for CloudServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,53 @@
+//! The harness: starts the built binary against models of the outside, waits for facts,
+//! and leaves nothing behind.
+//!
+//! A test has a [`Home`] (a folder with a configuration and a ledger), a [`CloudServer`]
+//! and some [`SinkServer`]s in this process, and starts [`Process`]es of the binary. All
+//! sockets are on port 0; whatever is dropped is stopped.
+
+pub(crate) mod audit;
+pub(crate) mod cloud;
+pub(crate) mod home;
+pub(crate) mod process;
+pub(crate) mod raw;
+pub(crate) mod sinks;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+pub(crate) use audit::Audit;
+pub(crate) use cloud::CloudServer;
+pub(crate) use home::{Home, Setup};
+pub(crate) use process::{Done, Process};
+pub(crate) use raw::RawServer;
+pub(crate) use sinks::SinkServer;
+
+/// Enough for anything that works, on a busy machine, in an unoptimised build.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until `look` finds something, and returns it. The only place that waits by time.
+///
+/// Panics, and says `what` did not come about, when `limit` is over.
+pub(crate) async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        sleep(PAUSE).await;
+    }
+}
+
+/// As [`eventually`], for a plain condition.
+pub(crate) async fn until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    eventually(what, limit, async || is_so().then_some(())).await;
+}
