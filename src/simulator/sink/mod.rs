@@ -28,7 +28,7 @@ use crate::model::clock::Clock;
 use crate::model::signature::VerifyKey;
 use crate::model::timestamp::Timestamp;
 use crate::simulator::loopback::{self, BindError};
-use crate::simulator::sink::receive::{receive, report, set_fault, shown_fault};
+use crate::simulator::sink::receive::{is_path, receive, report, set_fault, shown_fault};
 use crate::simulator::sink::report::Tally;
 
 pub use arrival::Arrival;
@@ -189,12 +189,6 @@ impl SinkHandle {
             let _ = self.0.notices.send(arrival());
         }
     }
-}
-
-/// Whether the router can take it: plain, and apart from the sink's own routes.
-fn is_path(path: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
-    path.starts_with('/') && path.chars().all(is_plain) && !path.starts_with("/sink/")
 }
 
 #[cfg(test)]
