@@ -15,7 +15,10 @@ use crate::simulator::sink::latency::Quantiles;
 const P50_MIN: u64 = 5;
 
 /// Least number for the 99th percentile: 0.99^299 is below 5 %.
-const P99_MIN: u64 = 299;
+pub(super) const P99_MIN: u64 = 299;
+
+/// Entries that become visible later than this after they happened are called late.
+pub(super) const LATE_FROM: Duration = Duration::from_secs(1);
 
 /// What was found when everything had stopped.
 pub(super) struct Evidence {
@@ -41,7 +44,7 @@ pub(super) struct Witness {
 #[derive(Debug)]
 pub(super) struct Audit {
     pub(super) made: usize,
-    /// Entries that were visible only some time after they happened.
+    /// Entries that became visible more than [`LATE_FROM`] after they happened.
     pub(super) late: usize,
     pub(super) ledger: LedgerAudit,
     pub(super) targets: Vec<TargetAudit>,
@@ -99,7 +102,7 @@ impl Audit {
         twice.sort();
         Self {
             made: evidence.made.len(),
-            late: evidence.made.iter().filter(|made| made.visible_at > made.created_at).count(),
+            late: evidence.made.iter().filter(|made| is_late(made)).count(),
             ledger: LedgerAudit {
                 events: evidence.stored.len(),
                 differences: differences(&visible, &seen),
@@ -123,6 +126,11 @@ impl TargetAudit {
         self.differences.is_none() && self.bad_signatures() == 0 && self.unusable() == 0
     }
 
+    /// Whether a quantile is left out.
+    pub(super) fn has_too_few(&self) -> bool {
+        self.since_stored.p99.is_none() || self.since_visible.p99.is_none()
+    }
+
     /// Requests whose signature did not fit, or was missing.
     pub(super) fn bad_signatures(&self) -> u64 {
         self.report.signatures_bad + self.report.signatures_missing
@@ -141,6 +149,10 @@ impl Differences {
     pub(super) fn is_none(&self) -> bool {
         self.lost.is_empty() && self.unknown.is_empty()
     }
+}
+
+fn is_late(made: &Made) -> bool {
+    made.visible_at.since(made.created_at) > LATE_FROM
 }
 
 fn examine(visible: &HashMap<&str, Timestamp>, witness: &Witness) -> TargetAudit {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::cli::demo::audit::{Audit, Differences, TargetAudit};
+use crate::cli::demo::audit::{Audit, Differences, P99_MIN, TargetAudit};
 use crate::cli::demo::trouble::Sightings;
 use crate::simulator::cloud::Served;
 
@@ -50,9 +50,11 @@ impl Closing {
         let served = &self.figures.served;
         let refused = served.log_requests.saturating_sub(served.pages);
         vec![
-            format!("cloud    {made} entries made, {late} of them visible late"),
             format!(
-                "polls    {}: {} requests, {} pages, {refused} refused on purpose; {} tokens",
+                "cloud    {made} entries made, {late} of them visible more than a second later"
+            ),
+            format!(
+                "polls    {}: {} requests, {} pages, {refused} refused on purpose; tokens: {}",
                 self.figures.polls, served.log_requests, served.pages, served.tokens
             ),
             format!(
@@ -102,9 +104,9 @@ impl Closing {
     /// What explains the figures.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            "Until the target has it: from the ledger's commit, and from the moment that the"
+            "STORED→ is from the ledger's record to the target, VISIBLE→ from when the cloud"
                 .to_owned(),
-            "cloud shows it, which is mostly waiting for the next poll (every second here)."
+            "shows the entry to the target: mostly waiting for the next poll, one a second."
                 .to_owned(),
         ];
         let seen = &self.figures.seen;
@@ -115,26 +117,29 @@ impl Closing {
                 .rev()
                 .map(|(status, count)| match status {
                     Some(status) => format!("{count} × {status}"),
-                    None => format!("{count} × no answer, though it had the event"),
+                    None => format!("{count} × no answer after taking the event"),
                 })
                 .collect();
             let about = if seen.is_partial { "at least " } else { "" };
-            notes.push(format!("flaky answered on purpose: {about}{}.", answers.join(", ")));
+            notes.push(format!("flaky, on purpose: {about}{}.", answers.join(", ")));
         }
         notes.extend(self.audit.targets.iter().filter_map(|target| self.repeats(target)));
+        if self.audit.made > 0 && self.audit.targets.iter().any(TargetAudit::has_too_few) {
+            notes.push(format!("- stands where there are too few to tell; a p99 needs {P99_MIN}."));
+        }
         notes
     }
 
     fn repeats(&self, target: &TargetAudit) -> Option<String> {
         let repeats = target.report.repeats;
-        let lost_answers = self.figures.seen.answers.get(&None).copied().unwrap_or_default();
+        let unanswered = self.figures.seen.answers.get(&None).copied().unwrap_or_default();
         if repeats == 0 {
             return None;
         }
-        Some(if target.name == "flaky" && repeats <= lost_answers {
-            format!("flaky's {repeats} repeats came after those lost answers, with the same ids.")
+        Some(if target.name == "flaky" && repeats <= unanswered {
+            format!("flaky got {repeats} again after those missing answers, with the same ids.")
         } else {
-            format!("{}: {repeats} repeats, more than lost answers explain.", target.name)
+            format!("{} got {repeats} again, more than missing answers explain.", target.name)
         })
     }
 
@@ -201,8 +206,11 @@ fn table(headings: &[&str], texts: usize, rows: impl Iterator<Item = Vec<String>
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings);
     table.add_rows(rows);
-    for column in table.column_iter_mut().skip(texts) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((u16::from(index > 0), 1));
+        if index >= texts {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
@@ -225,6 +233,7 @@ mod tests {
     use super::*;
     use crate::cli::demo::audit::Evidence;
     use crate::cli::demo::audit::tests::perfect;
+    use crate::model::timestamp::Timestamp;
 
     const SERVED: Served = Served {
         token_requests: 3,
@@ -259,7 +268,7 @@ mod tests {
         assert!(text.contains("123456 events: 0 lost, 0 unknown, 0 twice"), "{text}");
         assert!(text.contains("20: 27 requests, 24 pages, 3 refused"), "{text}");
         assert!(text.contains("9 × 503, 1 × 429, 2 × no answer"), "{text}");
-        assert!(text.contains("flaky's 2 repeats came after those lost answers"), "{text}");
+        assert!(text.contains("flaky got 2 again after those missing answers"), "{text}");
         assert!(text.ends_with("none lost."), "{text}");
         assert!(closing.lines().iter().all(|line| line.chars().count() <= 80), "{text}");
     }
@@ -269,7 +278,7 @@ mod tests {
         let mut evidence = perfect(9);
         evidence.stored.remove(0);
         evidence.targets[2].arrivals.clear();
-        evidence.targets[1].arrivals.insert("bad\u{1b}[31m".to_owned(), Default::default());
+        evidence.targets[1].arrivals.insert("bad\u{1b}[31m".to_owned(), Timestamp::default());
 
         let text = text(&Closing { is_drained: false, ..closing(&evidence) });
 
@@ -286,8 +295,8 @@ mod tests {
         evidence.targets[2].report.repeats = 3;
         evidence.targets[0].report.repeats = 1;
         let text = text(&closing(&evidence));
-        assert!(text.contains("flaky: 3 repeats, more than"), "{text}");
-        assert!(text.contains("siem: 1 repeats, more than"), "{text}");
+        assert!(text.contains("flaky got 3 again, more than"), "{text}");
+        assert!(text.contains("siem got 1 again, more than"), "{text}");
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Shelf {
         }
     }
 
-    /// How to look into a ledger that stays.
+    /// How to look into a ledger that stays. The query is for people to paste; nothing here
+    /// runs it.
     pub(super) fn hints(&self) -> Vec<String> {
         if self.folder.is_some() {
             return Vec::new();
@@ -84,7 +85,7 @@ impl Shelf {
             format!("The ledger is in {file}. Look into it:"),
             format!("  tailwater history --ledger {file}"),
             format!(
-                "  sqlite3 -readonly {file} 'SELECT category, count(*) FROM history GROUP BY 1'"
+                "  sqlite3 -readonly {file} 'select category, count(*) from history group by 1'"
             ),
         ]
     }

@@ -14,11 +14,14 @@ use crate::simulator::cloud::Notice;
 use crate::simulator::faults::{Fault, FaultKind, HintForm};
 use crate::simulator::sink::{Arrival, SinkFault, SinkHandle};
 
-/// How long each fault of the flaky target lasts.
+/// Peace between two faults of the flaky target.
 const TARGET_STEP: Duration = Duration::from_secs(1);
 
+/// How often it is looked at whether the flaky target has failed.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Time from one fault of the cloud to the next.
-const CLOUD_STEP: Duration = Duration::from_secs(3);
+const CLOUD_STEP: Duration = Duration::from_secs(4);
 
 /// What was seen of the trouble; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -63,23 +66,27 @@ async fn trouble_cloud(cloud: &Cloud) {
         Fault::new(FaultKind::ExpireTokens),
         Fault::new(FaultKind::TooManyRequests).hint(HintForm::RetryAfter, 1),
     ];
+    sleep(CLOUD_STEP / 2).await;
     for fault in faults.iter().cycle() {
-        sleep(CLOUD_STEP).await;
         cloud.faults().set(vec![fault.clone().times(1)]);
+        sleep(CLOUD_STEP).await;
     }
 }
 
+/// Events come in crowds, one a poll: each fault stays until it has hit some of one.
 async fn trouble_target(flaky: &SinkHandle) {
     let throttled = SinkFault { retry_after: Some(1), ..SinkFault::status(429) };
     let faults = [
-        SinkFault::status(503).every(4),
-        SinkFault { is_taken: true, ..SinkFault::drop() }.every(6),
+        SinkFault::status(503).every(3).first(9),
+        SinkFault { is_taken: true, ..SinkFault::drop() }.every(5).first(10),
         throttled.first(1),
-        SinkFault::default(),
-        SinkFault::default(),
     ];
     for fault in faults.iter().cycle() {
+        let failed = flaky.report().failed_on_demand;
         flaky.faults().set(fault.clone());
+        while flaky.report().failed_on_demand == failed {
+            sleep(LOOK).await;
+        }
         sleep(TARGET_STEP).await;
     }
 }

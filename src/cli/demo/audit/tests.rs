@@ -127,9 +127,16 @@ fn waiting_starts_when_the_entry_is_visible() {
 
     let audit = Audit::of(&evidence);
 
-    assert_eq!(audit.late, 10);
     let expected = Spread { count: 10, p50: Some(Duration::from_millis(40)), p99: None };
     assert_eq!(audit.targets[0].since_visible, expected);
+}
+
+#[test]
+fn late_is_what_is_visible_after_more_than_a_second() {
+    let mut evidence = perfect(3);
+    evidence.made[0].visible_at = START.plus(LATE_FROM);
+    evidence.made[1].visible_at = START.plus(2 * LATE_FROM);
+    assert_eq!(Audit::of(&evidence).late, 1);
 }
 
 #[test]
