@@ -64,15 +64,23 @@ pub(super) struct Queue {
     retries: VecDeque<Due>,
     /// Everything between reading and settling, so that it is not taken up twice.
     held: HashSet<Sequence>,
+    /// Let go since the last reading began, which may have seen them as still owed.
+    settled: HashSet<Sequence>,
     /// Time since boot at which the oldest waiting fresh delivery came.
     waiting_since: Option<Duration>,
 }
 
 impl Queue {
-    /// Takes up fresh deliveries; those already held are left out.
+    /// Notes that a reading begins, whose deliveries come by the two methods below.
+    pub(super) fn begin_reading(&mut self) {
+        self.settled.clear();
+    }
+
+    /// Takes up fresh deliveries; those held, or settled since the reading began, are
+    /// left out.
     pub(super) fn extend_fresh(&mut self, deliveries: Vec<Due>, uptime: Duration) {
         for due in deliveries {
-            if self.held.insert(due.sequence) {
+            if self.hold(due.sequence) {
                 self.fresh.push_back(due);
             }
         }
@@ -81,18 +89,24 @@ impl Queue {
         }
     }
 
-    /// Takes up due retries; those already held are left out.
+    /// Takes up due retries; those held, or settled since the reading began, are left out.
     pub(super) fn extend_retries(&mut self, deliveries: Vec<Due>) {
         for due in deliveries {
-            if self.held.insert(due.sequence) {
+            if self.hold(due.sequence) {
                 self.retries.push_back(due);
             }
         }
     }
 
+    fn hold(&mut self, sequence: Sequence) -> bool {
+        !self.settled.contains(&sequence) && self.held.insert(sequence)
+    }
+
     /// Lets go of a delivery that is settled.
     pub(super) fn release(&mut self, sequence: Sequence) {
-        self.held.remove(&sequence);
+        if self.held.remove(&sequence) {
+            self.settled.insert(sequence);
+        }
     }
 
     /// Lets go of everything that waits for a slot; the ledger has it.
@@ -184,8 +198,21 @@ mod tests {
         queue.extend_fresh(dues([1, 2, 3]), Duration::ZERO);
         assert_eq!(queue.fresh(), 2);
         queue.release(1);
+        queue.begin_reading();
         queue.extend_retries(dues([1]));
         assert_eq!(queue.retries(), 1);
+    }
+
+    #[test]
+    fn a_reading_does_not_bring_back_what_was_settled_while_it_went_on() {
+        let mut queue = Queue::default();
+        queue.extend_fresh(dues([1]), Duration::ZERO);
+        queue.next(&SINGLE, 0, Duration::ZERO);
+        queue.begin_reading();
+        queue.release(1);
+        queue.extend_fresh(dues([1, 2]), Duration::ZERO);
+        queue.extend_retries(dues([1]));
+        assert_eq!((queue.fresh(), queue.retries()), (1, 0));
     }
 
     #[test]
