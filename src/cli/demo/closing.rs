@@ -54,7 +54,7 @@ impl Closing {
                 "cloud    {made} entries made, {late} of them visible more than a second later"
             ),
             format!(
-                "polls    {}: {} requests, {} pages, {refused} refused on purpose; tokens: {}",
+                "polls    {}: {} requests, {} pages, {refused} refused; tokens: {}",
                 self.figures.polls, served.log_requests, served.pages, served.tokens
             ),
             format!(
