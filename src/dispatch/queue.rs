@@ -40,7 +40,12 @@ impl Gathering {
 
     /// Deliveries held in memory, at most, for each of the two lanes.
     pub(super) fn window(&self) -> usize {
-        (2 * self.slots * self.max_events).clamp(WINDOW_MIN, WINDOW_MAX)
+        (2 * self.capacity()).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// Deliveries under way, at most.
+    pub(super) fn capacity(&self) -> usize {
+        self.slots * self.max_events
     }
 
     /// Slots that retries may use while fresh deliveries are waiting: a backlog of

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::dispatch::target::Target;
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
@@ -72,4 +74,16 @@ async fn read_head(
     // With the head in hand, what follows it can only be read when it is settled.
     let is_whole = fresh.is_empty();
     Ok(Reading { fresh, retries: Vec::new(), next_retry, is_whole, is_gone: false })
+}
+
+/// Waits for a future that may not be there; there is none afterwards.
+pub(super) async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    match slot {
+        Some(future) => {
+            let value = future.await;
+            *slot = None;
+            value
+        }
+        None => std::future::pending().await,
+    }
 }

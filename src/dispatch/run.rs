@@ -23,14 +23,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Order;
 use crate::dispatch::attempt::pause_until;
 use crate::dispatch::carry::{Ended, carry};
 use crate::dispatch::queue::{Gathering, Load, Queue};
-use crate::dispatch::reading::{Reading, Wanted, read};
+use crate::dispatch::reading::{Reading, Wanted, read, ready};
 use crate::dispatch::settling::{Settled, settle};
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
@@ -45,6 +45,17 @@ const SLOW_TICK: Duration = Duration::from_secs(1);
 
 /// Settlements in one transaction: bounds how long others wait for the writer.
 const SETTLE_MAX: usize = 1000;
+
+/// How long an outcome waits for others to be committed with, unless [`SETTLE_FULL`] of
+/// them are there: each commit costs a flush to disk and some ten pages.
+const SETTLE_GATHER: Duration = Duration::from_millis(4);
+
+/// Outcomes that are worth a commit of their own.
+const SETTLE_FULL: usize = 128;
+
+/// Outcomes that may wait for their commit, as a multiple of what may be under way: what
+/// a crash can repeat is bounded by it.
+const UNSETTLED_MAX: usize = 4;
 
 /// Whether the ledger may hold something that the queue does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +80,10 @@ pub(super) struct Run {
     flying_retries: usize,
     /// Outcomes that wait for the next commit.
     ended: Vec<Ended>,
+    /// When the first of them came.
+    ended_since: Instant,
+    /// Outcomes in the commit under way.
+    committing: usize,
     settling: Option<BoxFuture<'static, Settled>>,
     reading: Option<BoxFuture<'static, Result<Reading, StorageError>>>,
     look: Look,
@@ -97,6 +112,8 @@ impl Run {
             flying: JoinSet::new(),
             flying_retries: 0,
             ended: Vec::new(),
+            ended_since: Instant::now(),
+            committing: 0,
             settling: None,
             reading: None,
             look: Look::Again,
@@ -236,7 +253,8 @@ impl Run {
             return;
         }
         let uptime = self.clock.uptime();
-        while self.flying.len() < self.rule.slots {
+        let unsettled_max = UNSETTLED_MAX * self.rule.capacity();
+        while self.flying.len() < self.rule.slots && self.unsettled() < unsettled_max {
             let Some(load) = self.queue.next(&self.rule, self.flying_retries, uptime) else {
                 return;
             };
@@ -291,12 +309,30 @@ impl Run {
                 "an attempt did not deliver"
             );
         }
+        if self.ended.is_empty() {
+            self.ended_since = Instant::now();
+        }
         self.ended.push(ended);
+    }
+
+    /// Outcomes that are not in the ledger yet.
+    fn unsettled(&self) -> usize {
+        self.ended.len() + self.committing
+    }
+
+    /// How long the outcomes in hand wait for others; zero when it is time to commit.
+    fn gathering(&self) -> Duration {
+        let is_full = self.ended.len() >= SETTLE_FULL.min(self.rule.capacity());
+        if is_full || self.is_stopping || self.is_stuck {
+            return Duration::ZERO;
+        }
+        SETTLE_GATHER.saturating_sub(self.ended_since.elapsed())
     }
 
     /// Starts a commit of what has ended, unless one is under way.
     fn settle(&mut self) {
-        if self.settling.is_some() || self.ended.is_empty() {
+        let is_empty = self.ended.is_empty();
+        if self.settling.is_some() || is_empty || !self.gathering().is_zero() {
             return;
         }
         // A delivery may stand in a transaction once; its next round waits for the next.
@@ -305,6 +341,8 @@ impl Run {
             .into_iter()
             .partition(|ended| seen.len() < SETTLE_MAX && seen.insert(ended.settlement.sequence));
         self.ended = later;
+        self.ended_since = Instant::now();
+        self.committing = now.len();
         let delay = if self.is_stuck { SLOW_TICK } else { Duration::ZERO };
         let (ledger, target) = (self.ledger.clone(), self.target.clone());
         self.settling = Some(Box::pin(settle(ledger, target, now, delay)));
@@ -312,6 +350,7 @@ impl Run {
 
     fn after_settling(&mut self, settled: Settled) -> Result<(), StorageError> {
         let target = self.target.name();
+        self.committing = 0;
         match settled {
             Ok(released) => {
                 if mem::take(&mut self.is_stuck) {
@@ -345,24 +384,14 @@ impl Run {
         let pause = self.paused_until.map(|until| until.since(now)).filter(|wait| !wait.is_zero());
         let batch = self.queue.ready_at(&self.rule).map(|at| at.saturating_sub(uptime));
         let batch = batch.filter(|wait| !wait.is_zero());
-        [retry, pause, batch]
+        let is_gathering = self.settling.is_none() && !self.ended.is_empty();
+        let gathering = is_gathering.then(|| self.gathering());
+        [retry, pause, batch, gathering]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or(SLOW_TICK)
             .clamp(Duration::from_millis(1), SLOW_TICK)
-    }
-}
-
-/// Waits for a future that may not be there; there is none afterwards.
-async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
-    match slot {
-        Some(future) => {
-            let value = future.await;
-            *slot = None;
-            value
-        }
-        None => std::future::pending().await,
     }
 }
 

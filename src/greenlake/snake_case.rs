@@ -3,8 +3,8 @@
 //! Works on the text, not on a parsed value: numbers of any length survive, and nothing
 //! recurses, so depth costs heap and is bounded.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 /// Deepest nesting that is passed on. Receivers commonly stop at 128; the envelope and
 /// `data` around it take a few levels.
@@ -38,27 +38,48 @@ pub(crate) fn snake_case(name: &str) -> String {
     snake
 }
 
+/// Names of one object that are looked through one by one: ordinary objects have fewer,
+/// and hashing each would cost more.
+const FEW: usize = 24;
+
 /// The names used in one object, so that no two members get the same.
 ///
 /// Where two names come to the same in `snake_case` the first keeps it and the others
 /// are numbered in their order: `ip_address`, `ip_address_2`.
 #[derive(Debug, Default)]
-pub(crate) struct Names(HashMap<String, u32>);
+pub(crate) struct Names {
+    few: Vec<String>,
+    many: HashSet<String>,
+    /// Of names that came more than once: the last number given.
+    numbers: HashMap<String, u32>,
+}
 
 impl Names {
     /// The name to write for `name`, from now on taken.
     pub(crate) fn take(&mut self, name: &str) -> String {
-        let wanted = snake_case(name);
-        if let Entry::Vacant(vacant) = self.0.entry(wanted.clone()) {
-            vacant.insert(1);
-            return wanted;
+        let mut wanted = snake_case(name);
+        if self.has(&wanted) {
+            wanted = self.numbered(&wanted);
         }
+        if self.few.len() < FEW {
+            self.few.push(wanted.clone());
+        } else {
+            self.many.insert(wanted.clone());
+        }
+        wanted
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.few.iter().any(|taken| taken == name) || self.many.contains(name)
+    }
+
+    fn numbered(&mut self, name: &str) -> String {
+        let mut number = self.numbers.get(name).copied().unwrap_or(1);
         loop {
-            let count = self.0.entry(wanted.clone()).or_insert(1);
-            *count += 1;
-            let numbered = format!("{wanted}_{count}");
-            if let Entry::Vacant(vacant) = self.0.entry(numbered.clone()) {
-                vacant.insert(1);
+            number += 1;
+            let numbered = format!("{name}_{number}");
+            if !self.has(&numbered) {
+                self.numbers.insert(name.to_owned(), number);
                 return numbered;
             }
         }
@@ -135,10 +156,18 @@ fn string_end(text: &str) -> usize {
 
 /// Appends a key given as a literal; one that is no Unicode text (`"\ud800"`) stays.
 fn append_key(literal: &str, names: &mut Names, out: &mut String) {
-    match serde_json::from_str::<String>(literal) {
-        Ok(name) => append_string(&names.take(&name), out),
-        Err(_) => out.push_str(literal),
+    match unquoted(literal) {
+        Some(name) => append_string(&names.take(&name), out),
+        None => out.push_str(literal),
     }
+}
+
+/// The text of a string literal; `None` if it is no Unicode text.
+pub(crate) fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
+    if literal.contains('\\') {
+        return serde_json::from_str(literal).ok().map(Cow::Owned);
+    }
+    literal.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
 /// Appends `text` as a JSON string.

@@ -76,8 +76,7 @@ async fn a_retry_that_fails_while_a_reading_goes_on_is_not_forgotten() {
     run.note(failed);
     run.reading = None;
     run.after_reading(Ok(reading(Vec::new(), Vec::new()))).unwrap();
-    run.look = Look::Done;
-    assert_eq!(run.wake(), Duration::from_millis(20));
+    assert_eq!(run.next_retry, Some(at));
 }
 
 type Block = fn(&mut Run, usize);

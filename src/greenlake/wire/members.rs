@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
 use serde_json::value::RawValue;
+
+use crate::greenlake::snake_case::unquoted;
 
 /// Members in the order of the text. Of two with one name the last is taken first.
 pub(super) struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
@@ -45,7 +48,7 @@ impl<'a> Members<'a> {
 
 /// The text that `value` is; `None` if it is something else.
 pub(super) fn text(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
+    unquoted(value.get()).map(Cow::into_owned)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
