@@ -6,3 +6,4 @@ mod dead_targets;
 mod main_job;
 mod statuses;
 mod support;
+mod upstream_faults;
