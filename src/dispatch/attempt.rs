@@ -25,7 +25,7 @@ const ANSWER_KEPT: usize = 2 * 1024;
 /// pending.
 pub(super) async fn attempt(target: &Target, message: &Message, clock: &Clock) -> Attempt {
     let (started_at, since) = (clock.now(), clock.uptime());
-    let mut request = Request::new(Method::POST, target.config.url.clone());
+    let mut request = Request::new(Method::POST, target.url.clone());
     *request.headers_mut() = signed_headers(target, message, started_at);
     *request.body_mut() = Some(message.body.clone().into());
     let answer = target.client.execute(request).await;
