@@ -4,6 +4,7 @@
 mod crash;
 mod dead_targets;
 mod main_job;
+mod secrets;
 mod statuses;
 mod support;
 mod upstream_faults;
