@@ -164,7 +164,7 @@ fn hpe_error(text: &str) -> String {
 /// Two entries of a minute ago, whatever was asked for.
 fn page() -> String {
     let now = tailwater::model::clock::Clock::system().now();
-    let at = now.minus(std::time::Duration::from_secs(60)).to_rfc3339_secs();
+    let at = now.minus(std::time::Duration::from_mins(1)).to_rfc3339_secs();
     let entry = |id: &str| {
         json!({"id": id, "type": "/audit-log/logs", "user": {"username": "jane@example.com"},
                "category": "User Management", "description": "Logged in", "createdAt": at,
