@@ -6,5 +6,7 @@ mod check_online;
 mod crash;
 mod dead_targets;
 mod main_job;
+mod secrets;
 mod statuses;
 mod support;
+mod upstream_faults;
