@@ -4,6 +4,7 @@
 mod bad_input;
 mod check_online;
 mod crash;
+mod full_disk;
 mod main_job;
 mod statuses;
 mod support;
