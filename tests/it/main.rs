@@ -5,6 +5,7 @@ mod bad_input;
 mod check_online;
 mod crash;
 mod full_disk;
+mod life;
 mod main_job;
 mod statuses;
 mod support;
