@@ -62,12 +62,11 @@ CREATE TABLE event (
 CREATE UNIQUE INDEX event_once ON event (origin_id, id);
 -- For history by time.
 CREATE INDEX event_time ON event (occurred_us);
--- For pruning.
-CREATE INDEX event_recorded ON event (recorded_us);
 
--- One row: the first time that an event was seen by a route.
+-- One row: the first time that an event was seen by a route. It has no foreign key: rows
+-- are made from event's own, and checking each again would cost a lookup an event.
 CREATE TABLE sighting (
-    sequence INTEGER NOT NULL REFERENCES event (sequence),
+    sequence INTEGER NOT NULL,
     route    TEXT    NOT NULL CHECK (route IN ('poll', 'push')),
     seen_us  INTEGER NOT NULL,
     PRIMARY KEY (sequence, route)
@@ -120,6 +119,7 @@ CREATE INDEX delivery_retry ON delivery (target_id, next_attempt_us, sequence)
 CREATE INDEX delivery_dead ON delivery (target_id, sequence) WHERE status = 'dead';
 
 -- One row: one HTTP request for a delivery. The requests of a batch have a row an event.
+-- It has no foreign key, for the same reason: rows are made from delivery's own.
 CREATE TABLE attempt (
     sequence    INTEGER NOT NULL,
     target_id   INTEGER NOT NULL,
@@ -132,8 +132,7 @@ CREATE TABLE attempt (
     reason      TEXT,
     -- First 2 KiB of the answer or of the error, redacted; null when there was nothing.
     answer      TEXT,
-    PRIMARY KEY (sequence, target_id, number),
-    FOREIGN KEY (sequence, target_id) REFERENCES delivery (sequence, target_id)
+    PRIMARY KEY (sequence, target_id, number)
 ) STRICT, WITHOUT ROWID;
 
 -- One row: one request to the audit log.

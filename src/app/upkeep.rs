@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::event::Sequence;
 use crate::storage::Ledger;
 
 /// Time between two rounds: what is too old by an hour does no harm.
@@ -29,7 +30,9 @@ pub(super) async fn run(
             () = stop.cancelled() => return Ok(()),
             _ = round.tick() => {}
         }
-        while prune(&ledger, keep).await? {
+        let mut after = Some(0);
+        while let Some(from) = after {
+            after = prune(&ledger, keep, from).await?;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(STEP) => {}
@@ -38,13 +41,17 @@ pub(super) async fn run(
     }
 }
 
-/// One step; whether there is more to do.
-async fn prune(ledger: &Ledger, keep: Duration) -> anyhow::Result<bool> {
-    match ledger.prune(keep).await {
-        Ok(is_unfinished) => Ok(is_unfinished),
+/// One step from above `after`; where the next one goes on.
+async fn prune(
+    ledger: &Ledger,
+    keep: Duration,
+    after: Sequence,
+) -> anyhow::Result<Option<Sequence>> {
+    match ledger.prune(keep, after).await {
+        Ok(next) => Ok(next),
         Err(error) if error.is_passing() => {
             tracing::warn!(%error, "nothing was pruned; trying again in an hour");
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }

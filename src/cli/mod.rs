@@ -7,6 +7,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod deliveries;
+pub mod demo;
 mod exit;
 pub mod history;
 mod ledger;
@@ -66,6 +67,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Print the effective configuration, secrets masked
     Config(config::ConfigArgs),
+    /// See it work, without an account: a simulated cloud, the bridge, three targets
+    Demo(demo::DemoArgs),
     /// Run a GreenLake cloud on this machine: token endpoint, audit log, faults on demand
     Simulate(simulate::Args),
     /// Run a target on this machine that prints, verifies, counts, and fails on demand
@@ -89,6 +92,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args, path).await,
             Command::Backup(args) => backup::run(&args, path).await,
             Command::Config(args) => config::run(&args, path).map(|()| Exit::Done),
+            Command::Demo(args) => demo::run(args).await,
             Command::Simulate(args) => until_signal(|stop| simulate::run(args, stop)).await,
             Command::Sink(args) => until_signal(|stop| sink::run(args, stop)).await,
         }

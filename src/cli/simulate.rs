@@ -166,7 +166,7 @@ async fn tell(
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     let fault = || "write a number and a unit, such as 2/s, 30/m or 5/h".to_owned();
     let (number, unit) = text.split_once('/').ok_or_else(fault)?;
     let seconds = match unit {

@@ -23,10 +23,10 @@ const ANSWER_KEPT: usize = 2 * 1024;
 ///
 /// Dropping it leaves unknown whether the target has the message; the delivery is still
 /// pending.
-pub(super) async fn attempt(target: &Target, message: &Message, clock: &Clock) -> Attempt {
+pub(super) async fn attempt(target: &Target, mut message: Message, clock: &Clock) -> Attempt {
     let (started_at, since) = (clock.now(), clock.uptime());
     let request = target.client.post(target.config.url.clone());
-    let headers = signed_headers(target, message, started_at);
+    let headers = signed_headers(target, &mut message, started_at);
     let answer = request.headers(headers).body(message.body.clone()).send().await;
     let (status, outcome, retry_after, text) = match answer {
         Ok(response) => judge(target, response, clock).await,

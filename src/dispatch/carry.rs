@@ -32,7 +32,7 @@ pub(super) async fn carry(
     let mut parts = vec![deliveries];
     while let Some(mut part) = parts.pop() {
         let made = match message(&target, &part) {
-            Ok(message) => attempt(&target, &message, &clock).await,
+            Ok(message) => attempt(&target, message, &clock).await,
             Err(error) => unsendable(&clock, &error.to_string()),
         };
         let is_split = made.outcome == Outcome::Rejected && part.len() > 1;

@@ -49,8 +49,8 @@ pub(super) fn message(target: &Target, deliveries: &[Due]) -> Result<Message, En
 }
 
 /// The headers of one attempt: those of the message and the signatures of this moment.
-pub(super) fn signed_headers(target: &Target, message: &Message, now: Timestamp) -> HeaderMap {
-    let mut headers = message.headers.clone();
+pub(super) fn signed_headers(target: &Target, message: &mut Message, now: Timestamp) -> HeaderMap {
+    let mut headers = std::mem::take(&mut message.headers);
     let signing = &target.config.signing;
     if !signing.standard.is_empty() {
         let (id, seconds) = (&message.webhook_id, now.secs());

@@ -69,6 +69,8 @@ pub struct Status {
     pub problem: Option<Problem>,
     /// Events stored for the first time since the program started.
     pub new: u64,
+    /// Runs since the program started, partial ones included.
+    pub runs: u64,
     /// Requests sent since the program started.
     pub requests: u64,
 }
@@ -164,6 +166,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
                 status.fresh_at = Some(uptime);
             }
             status.watermark = report.watermark.or(status.watermark);
+            status.runs += 1;
             status.new += report.new;
             status.requests += u64::from(report.requests);
             status.problem = report.problem;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::clock::Clock;
 use crate::model::timestamp::Timestamp;
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) quota: Quota,
     pub(super) faults: Faults,
     pub(super) counters: Counters,
+    /// Cancelled when no more traffic is to be made.
+    pub(super) calm: CancellationToken,
     store: Mutex<Store>,
     inventor: Mutex<Inventor>,
     notices: broadcast::Sender<Notice>,
@@ -132,6 +135,7 @@ impl Cloud {
             quota: Quota::new(settings.requests_per_minute),
             faults: Faults::new(settings.seed),
             counters: Counters::default(),
+            calm: CancellationToken::new(),
             store: Mutex::default(),
             inventor: Mutex::new(Inventor::new(settings.seed)),
             notices: broadcast::channel(NOTICES).0,
@@ -149,6 +153,11 @@ impl Cloud {
     /// Ends the life of every token issued so far.
     pub fn expire_tokens(&self) {
         self.0.tokens.expire_all(self.clock().now());
+    }
+
+    /// Ends the traffic for good; requests are answered as before.
+    pub fn end_traffic(&self) {
+        self.0.calm.cancel();
     }
 
     /// Adds one entry as it is; `false`, and nothing is added, when the store is full.

@@ -150,10 +150,13 @@ impl Simulator {
             .merge(control::routes())
             .layer(map_response_with_state(self.cloud.clone(), stamp))
             .with_state(self.cloud.clone());
-        let (served, ()) = tokio::join!(
-            loopback::serve(self.listener, router, stop.clone()),
-            traffic::run(&self.cloud, traffic, &stop),
-        );
+        let (served, ()) =
+            tokio::join!(loopback::serve(self.listener, router, stop.clone()), async {
+                tokio::select! {
+                    () = traffic::run(&self.cloud, traffic, &stop) => {}
+                    () = self.cloud.0.calm.cancelled() => {}
+                }
+            },);
         served
     }
 }

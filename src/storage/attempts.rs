@@ -35,6 +35,6 @@ pub(super) async fn insert(
     );
     // Without the WHERE, SQLite reads ON CONFLICT as a join's.
     query.push_bind(target).push(" WHERE true ON CONFLICT DO NOTHING");
-    query.build().persistent(false).execute(connection).await?;
+    query.build().execute(connection).await?;
     Ok(())
 }

@@ -7,11 +7,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
+use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
-
-/// Rows in one statement. 13 values a row stay far below SQLite's 32,766 parameters, and
-/// a larger statement would not be faster a row.
-const ROWS_MAX: usize = 200;
 
 /// An event with everything that a row needs.
 pub(super) struct NewEvent {
@@ -56,14 +53,14 @@ pub(super) async fn find_known(
     events: &[(i64, Event)],
 ) -> Result<HashMap<(i64, String), Sequence>, StorageError> {
     let mut known = HashMap::new();
-    for chunk in events.chunks(ROWS_MAX) {
+    for chunk in chunks(events) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT origin_id, id, sequence FROM event WHERE (origin_id, id) IN ",
         );
         query.push_tuples(chunk, |mut row, (origin_id, event)| {
             row.push_bind(origin_id).push_bind(event.envelope.id.as_str());
         });
-        for row in query.build().persistent(false).fetch_all(&mut *connection).await? {
+        for row in query.build().fetch_all(&mut *connection).await? {
             known.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
         }
     }
@@ -75,7 +72,7 @@ pub(super) async fn insert(
     connection: &mut SqliteConnection,
     events: &[NewEvent],
 ) -> Result<(), StorageError> {
-    for chunk in events.chunks(ROWS_MAX) {
+    for chunk in chunks(events) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
              recorded_us, first_route, category, username, description, ip_address, body) ",
@@ -95,7 +92,7 @@ pub(super) async fn insert(
                 .push_bind(event.facts.ip_address.as_deref())
                 .push_bind(std::str::from_utf8(&event.body).unwrap_or_default());
         });
-        query.build().persistent(chunk.len() == ROWS_MAX).execute(&mut *connection).await?;
+        query.build().execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -126,7 +123,7 @@ pub(super) async fn insert_missing_sightings(
     route: Route,
     seen_at: Timestamp,
 ) -> Result<(), StorageError> {
-    for chunk in sequences.chunks(ROWS_MAX) {
+    for chunk in chunks(sequences) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO sighting (sequence, route, seen_us) SELECT sequence, ",
         );
@@ -137,7 +134,7 @@ pub(super) async fn insert_missing_sightings(
             list.push_bind(sequence);
         }
         query.push(") ON CONFLICT (sequence, route) DO NOTHING");
-        query.build().persistent(false).execute(&mut *connection).await?;
+        query.build().execute(&mut *connection).await?;
     }
     Ok(())
 }

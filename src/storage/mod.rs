@@ -8,6 +8,7 @@
 //! caller owns the transaction. Only `ingest.rs` and `settle.rs` say what must be together.
 
 mod attempts;
+mod bulk;
 mod coverage;
 mod deliveries;
 mod error;

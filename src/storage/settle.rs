@@ -6,12 +6,10 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use crate::model::delivery::{Attempt, Fate};
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
+use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
 use crate::storage::targets::{self, TargetId};
 use crate::storage::{Ledger, attempts};
-
-/// Rows in one statement; 8 values a row stay far below SQLite's 32,766 parameters.
-const ROWS_MAX: usize = 200;
 
 /// An attempt that has ended, and what becomes of its delivery.
 #[derive(Clone, Debug)]
@@ -55,7 +53,7 @@ async fn apply(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    for chunk in settlements.chunks(ROWS_MAX) {
+    for chunk in chunks(settlements) {
         move_on(connection, target, chunk, now).await?;
         attempts::insert(connection, target, chunk).await?;
     }
@@ -112,7 +110,7 @@ async fn move_on(
            AND delivery.target_id = ",
     );
     query.push_bind(target);
-    query.build().persistent(false).execute(connection).await?;
+    query.build().execute(connection).await?;
     Ok(())
 }
 

@@ -64,16 +64,22 @@ pub(super) async fn set_next_sequence(
 }
 
 impl Ledger {
-    /// Deletes what is older than `keep`, in one small step: events that nobody is owed
-    /// any more with all that hangs on them, and logs of requests. Returns whether there
-    /// is more to delete.
+    /// Deletes what is older than `keep`, in one small step from above `after` on: events
+    /// that nobody is owed any more with all that hangs on them, and logs of requests.
+    /// Returns where the next step goes on; `None` when everything old has been seen.
     ///
     /// # Errors
     /// On any error nothing of this step is deleted.
-    pub async fn prune(&self, keep: Duration) -> Result<bool, StorageError> {
+    pub async fn prune(
+        &self,
+        keep: Duration,
+        after: Sequence,
+    ) -> Result<Option<Sequence>, StorageError> {
         let before = self.shared.clock.now().minus(keep);
         self.writer
-            .run(move |connection| Box::pin(async move { prune_step(connection, before).await }))
+            .run(move |connection| {
+                Box::pin(async move { prune_step(connection, before, after).await })
+            })
             .await
     }
 
@@ -91,20 +97,28 @@ impl Ledger {
 async fn prune_step(
     connection: &mut SqliteConnection,
     before: Timestamp,
-) -> Result<bool, StorageError> {
-    // The events to go, oldest first: those with a pending delivery stay (I5).
-    let old: Vec<Sequence> = sqlx::query_scalar(
-        "SELECT sequence FROM event e
-         WHERE recorded_us < $1
-           AND NOT EXISTS (SELECT 1 FROM delivery d
-                           WHERE d.sequence = e.sequence AND d.status = 'pending')
-         ORDER BY recorded_us
+    after: Sequence,
+) -> Result<Option<Sequence>, StorageError> {
+    // Events are recorded in the order of their sequence, so the first that is young
+    // enough ends it. Those with a pending delivery stay (I5).
+    let seen: Vec<(Sequence, i64, bool)> = sqlx::query_as(
+        "SELECT sequence, recorded_us,
+                EXISTS (SELECT 1 FROM delivery d
+                        WHERE d.sequence = e.sequence AND d.status = 'pending')
+         FROM event e
+         WHERE sequence > $1
+         ORDER BY sequence
          LIMIT $2",
     )
-    .bind(before.micros())
+    .bind(after)
     .bind(PRUNE_ROWS)
     .fetch_all(&mut *connection)
     .await?;
+    let old: Vec<_> = seen.iter().take_while(|(_, at, _)| *at < before.micros()).collect();
+    let is_full = i64::try_from(old.len()).is_ok_and(|rows| rows >= PRUNE_ROWS);
+    let next = old.last().map(|(sequence, _, _)| *sequence).filter(|_| is_full);
+    let old: Vec<Sequence> =
+        old.iter().filter(|(_, _, owed)| !owed).map(|(sequence, _, _)| *sequence).collect();
     for sequence in &old {
         for statement in [
             "DELETE FROM attempt WHERE sequence = $1",
@@ -130,7 +144,7 @@ async fn prune_step(
     if !old.is_empty() {
         sqlx::query(VACUUM_PAGES).execute(connection).await?;
     }
-    Ok(i64::try_from(old.len()).is_ok_and(|rows| rows >= PRUNE_ROWS))
+    Ok(next)
 }
 
 impl Reader {

@@ -104,6 +104,10 @@ async fn apply(
     connection: &mut SqliteConnection,
     group: &mut [Box<dyn Job>],
 ) -> Result<(), StorageError> {
+    if let [job] = group {
+        // Alone it needs no savepoint: taking it back takes nobody else along.
+        return job.apply(connection).await;
+    }
     for job in group.iter_mut() {
         sqlx::query("SAVEPOINT job").execute(&mut *connection).await?;
         match job.apply(&mut *connection).await {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod check_online;
 mod crash;
+mod dead_targets;
 mod full_disk;
 mod life;
 mod main_job;

@@ -8,18 +8,17 @@ pub mod faults;
 pub mod latency;
 pub mod report;
 
+mod arrival;
 mod receive;
 mod verify;
 
-use std::collections::HashSet;
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::routing::{get, post};
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +26,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Secret;
 use crate::model::clock::Clock;
 use crate::model::signature::VerifyKey;
+use crate::model::timestamp::Timestamp;
 use crate::simulator::loopback::{self, BindError};
-use crate::simulator::sink::receive::{receive, report, set_fault, shown_fault};
+use crate::simulator::sink::receive::{is_path, receive, report, set_fault, shown_fault};
 use crate::simulator::sink::report::Tally;
 
+pub use arrival::Arrival;
 pub use faults::{SinkFault, SinkFaults};
 pub use report::Report;
 pub use verify::Signature;
@@ -87,57 +88,6 @@ struct Shared {
     faults: SinkFaults,
     tally: Mutex<Tally>,
     notices: broadcast::Sender<Arrival>,
-}
-
-/// One thing that came, for people who watch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "arrival", rename_all = "snake_case")]
-pub enum Arrival {
-    /// An event that was taken.
-    Event {
-        /// Its `id`; empty for JSON that is no CloudEvent.
-        id: String,
-        /// Its `type`.
-        event_type: String,
-        /// Its `time`, as it came.
-        time: String,
-        /// `category`, `user.username` and `description` of its data, where it has them.
-        about: [String; 3],
-        /// What became of the request's signature.
-        signature: Signature,
-        /// Whether it came before.
-        is_repeat: bool,
-    },
-    /// A request that was turned away.
-    Refused {
-        /// HTTP status; `None` when the connection was dropped.
-        status: Option<u16>,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl fmt::Display for Arrival {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event { id, event_type, time, about, signature, is_repeat } => {
-                let name = event_type.strip_prefix("com.hpe.greenlake.").unwrap_or(event_type);
-                write!(f, "{time}  {name}  {id}  signature {signature}")?;
-                if *is_repeat {
-                    f.write_str("  REPEAT")?;
-                }
-                for part in about.iter().filter(|part| !part.is_empty()) {
-                    // Data is anybody's text: no line break or escape code may act here.
-                    write!(f, "  {}", part.replace(char::is_control, " "))?;
-                }
-                Ok(())
-            }
-            Self::Refused { status: Some(status), reason } => {
-                write!(f, "refused {status}: {reason}")
-            }
-            Self::Refused { status: None, reason } => write!(f, "dropped: {reason}"),
-        }
-    }
 }
 
 impl Sink {
@@ -211,6 +161,13 @@ impl SinkHandle {
         self.tally().ids()
     }
 
+    /// When each event came for the first time, by its id, of whichever source; at most
+    /// [`report::MAX_IDS`] of them.
+    #[must_use]
+    pub fn first_arrivals(&self) -> HashMap<String, Timestamp> {
+        self.tally().first_arrivals()
+    }
+
     /// What comes from now on; a reader that falls far behind loses the oldest.
     #[must_use]
     pub fn arrivals(&self) -> broadcast::Receiver<Arrival> {
@@ -232,12 +189,6 @@ impl SinkHandle {
             let _ = self.0.notices.send(arrival());
         }
     }
-}
-
-/// Whether the router can take it: plain, and apart from the sink's own routes.
-fn is_path(path: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
-    path.starts_with('/') && path.chars().all(is_plain) && !path.starts_with("/sink/")
 }
 
 #[cfg(test)]

@@ -20,6 +20,12 @@ use crate::simulator::spoil;
 /// Room for a batch of large events; larger bodies get a 413.
 const MAX_BODY: usize = 16 << 20;
 
+/// Whether the router can take it: plain, and apart from the sink's own routes.
+pub(super) fn is_path(path: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+    path.starts_with('/') && path.chars().all(is_plain) && !path.starts_with("/sink/")
+}
+
 pub(super) async fn report(State(sink): State<SinkHandle>) -> Json<Report> {
     Json(sink.report())
 }

@@ -1,6 +1,6 @@
 //! What a sink has counted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -52,8 +52,9 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) counts: Report,
-    /// `source` and `id` with a line break between, which neither may hold.
-    seen: HashSet<Box<str>>,
+    /// When each event first came, by `source` and `id` with a line break between, which
+    /// neither may hold.
+    seen: HashMap<Box<str>, Timestamp>,
     /// Holds the key of the event in hand: one allocation for all.
     key: String,
     sequences: Option<Sequences>,
@@ -84,12 +85,12 @@ impl Tally {
         self.counts.events += 1;
         self.key.clear();
         self.key.extend([&event.source, "\n", &event.id]);
-        if self.seen.contains(self.key.as_str()) {
+        if self.seen.contains_key(self.key.as_str()) {
             self.counts.repeats += 1;
             return true;
         }
         if self.seen.len() < MAX_IDS {
-            self.seen.insert(self.key.as_str().into());
+            self.seen.insert(self.key.as_str().into(), arrived_at);
             self.counts.distinct += 1;
         } else {
             self.counts.unremembered += 1;
@@ -134,7 +135,15 @@ impl Tally {
     }
 
     pub(super) fn ids(&self) -> HashSet<String> {
-        let id = |key: &str| key.split_once('\n').map(|(_, id)| id.to_owned());
-        self.seen.iter().filter_map(|key| id(key)).collect()
+        self.seen.keys().filter_map(|key| id_of(key)).collect()
     }
+
+    pub(super) fn first_arrivals(&self) -> HashMap<String, Timestamp> {
+        self.seen.iter().filter_map(|(key, at)| Some((id_of(key)?, *at))).collect()
+    }
+}
+
+/// The id in a key of `seen`.
+fn id_of(key: &str) -> Option<String> {
+    key.split_once('\n').map(|(_, id)| id.to_owned())
 }
