@@ -10,3 +10,4 @@ mod life;
 mod main_job;
 mod statuses;
 mod support;
+mod upstream_faults;

@@ -18,14 +18,19 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Looks at the ledger where it is, beside a running daemon or without one, and
-    /// leaves no trace.
+    /// Looks at the ledger where it is, beside a running daemon or without one, as it is
+    /// at this moment, and leaves no trace.
     pub(crate) async fn live(home: &Home) -> Self {
         let path = home.ledger();
         let is_open = path.with_extension("db-wal").exists();
         let options = SqliteConnectOptions::new().filename(&path).read_only(true);
         let options = options.immutable(!is_open);
-        Self { connection: options.connect().await.expect("the ledger opens"), _copy: None }
+        let connection = options.connect().await.expect("the ledger opens");
+        let mut audit = Self { connection, _copy: None };
+        // The first reading is what fixes the moment.
+        audit.rows::<(i64,)>("BEGIN").await;
+        audit.value::<i64>("SELECT count(*) FROM ledger").await;
+        audit
     }
 
     /// Looks at a copy, as a killed daemon left it: its log is rolled forward in the copy
