@@ -8,6 +8,7 @@ mod dead_targets;
 mod full_disk;
 mod life;
 mod main_job;
+mod manual;
 mod statuses;
 mod support;
 mod upstream_faults;
