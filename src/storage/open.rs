@@ -261,7 +261,7 @@ async fn require_sqlite_version(
 
 fn refuse_network_file_system(path: &Path) -> Result<(), StorageError> {
     let Ok(found) = rustix::fs::statfs(folder(path)) else { return Ok(()) };
-    let kind = u64::from_ne_bytes(i64::from(found.f_type).to_ne_bytes());
+    let kind = u64::from_ne_bytes(found.f_type.to_ne_bytes());
     if NETWORK_FILE_SYSTEMS.contains(&(kind & 0xFFFF_FFFF)) {
         return Err(StorageError::Unusable {
             path: path.to_owned(),

@@ -73,7 +73,7 @@ impl WriterTask {
                 tracing::debug!(%error, jobs = group.len(), "a group was not committed");
             }
             for job in group.drain(..) {
-                job.reply(committed.as_ref().map(|()| ()));
+                job.reply(committed.as_ref().copied());
             }
         }
         self.connection

@@ -165,7 +165,7 @@ async fn a_status_says_what_holds_polling_up() {
 async fn an_idle_daemon_and_one_held_up_use_next_to_no_cpu() {
     let cloud = CloudServer::start().await;
     let now = cloud.cloud.clock().now();
-    cloud.cloud.generate(600, now.minus(Duration::from_secs(60)), now);
+    cloud.cloud.generate(600, now.minus(Duration::from_mins(1)), now);
     let well = SinkServer::start().await;
     let (paused, gone) = (SinkServer::start().await, SinkServer::start().await);
     paused.sink.faults().set(SinkFault { retry_after: Some(3600), ..Default::default() });
@@ -187,7 +187,7 @@ async fn an_idle_daemon_and_one_held_up_use_next_to_no_cpu() {
     let daemon = home.run_daemon().await;
     // The head of the strict order is a retry when it begins to hang.
     until("the head has failed", SOON, || hanging.report().requests > 0).await;
-    hanging.sink.faults().set(SinkFault::delay(Duration::from_secs(3000)));
+    hanging.sink.faults().set(SinkFault::delay(Duration::from_mins(50)));
     until("everything is delivered", SOON, || well.report().events == 600).await;
     eventually("every delivery was tried or waits", SOON, async || {
         let mut audit = Audit::live(&home).await;
