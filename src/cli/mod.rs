@@ -11,6 +11,7 @@ pub mod demo;
 mod exit;
 pub mod history;
 mod ledger;
+pub mod manual;
 mod output;
 pub mod poll;
 pub mod replay;
@@ -23,7 +24,7 @@ mod when;
 use std::path::PathBuf;
 use std::pin::pin;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::lifecycle::Signals;
@@ -73,6 +74,10 @@ enum Command {
     Simulate(simulate::Args),
     /// Run a target on this machine that prints, verifies, counts, and fails on demand
     Sink(sink::Args),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(manual::ManArgs),
 }
 
 impl Cli {
@@ -95,6 +100,8 @@ impl Cli {
             Command::Demo(args) => demo::run(args).await,
             Command::Simulate(args) => until_signal(|stop| simulate::run(args, stop)).await,
             Command::Sink(args) => until_signal(|stop| sink::run(args, stop)).await,
+            Command::Completions(args) => manual::completions(&args, &mut Self::command()),
+            Command::Man(args) => manual::man(&args, Self::command()),
         }
     }
 }
@@ -119,7 +126,6 @@ async fn until_signal<F: Future<Output = anyhow::Result<()>>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

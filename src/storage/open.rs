@@ -79,14 +79,15 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, StorageError
     refuse_foreign(path).await?;
     let mut connection = options.connect().await.map_err(fail)?;
     require_sqlite_version(&mut connection, path).await?;
-    MIGRATIONS
-        .run(&mut connection)
-        .await
-        .map_err(|error| StorageError::at_migration(path.to_owned(), error))?;
+    // Before the first table: a start that is cut short must not leave a stranger's file.
     sqlx::query("PRAGMA application_id = 1415007314")
         .execute(&mut connection)
         .await
         .map_err(fail)?;
+    MIGRATIONS
+        .run(&mut connection)
+        .await
+        .map_err(|error| StorageError::at_migration(path.to_owned(), error))?;
     Ok(connection)
 }
 
@@ -191,6 +192,9 @@ async fn require_schema(path: &Path) -> Result<(), StorageError> {
         return Err(StorageError::Missing(path.to_owned()));
     }
     let version = require_ours(path).await?;
+    if version == 0 {
+        return Err(StorageError::Missing(path.to_owned()));
+    }
     match version.cmp(&known_version()) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(StorageError::Newer(path.to_owned())),
@@ -203,7 +207,7 @@ async fn require_schema(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Checks that the file is a ledger; returns its schema's version.
+/// Checks that the file is a ledger, or about to become one; returns its schema's version.
 async fn require_ours(path: &Path) -> Result<i64, StorageError> {
     if path.is_dir() {
         let why = "it is a folder; set storage.path to a file in it".to_owned();
@@ -213,20 +217,32 @@ async fn require_ours(path: &Path) -> Result<i64, StorageError> {
     let unchanging = !with_suffix(path, "-wal").exists();
     let options = base(path).read_only(true).immutable(unchanging);
     let mut connection = options.connect().await.map_err(fail)?;
-    let id: i64 = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(fail)?;
-    let version = if id == APPLICATION_ID {
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(fail)?
-    } else {
-        return Err(StorageError::Foreign(path.to_owned()));
-    };
+    let version = find_version(&mut connection).await.map_err(fail)?;
     connection.close().await.map_err(fail)?;
-    Ok(version)
+    version.ok_or_else(|| StorageError::Foreign(path.to_owned()))
+}
+
+/// The schema's version: 0 for a database without tables, as a start that was cut short
+/// leaves one; `None` for somebody else's.
+async fn find_version(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
+    let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let (tables, is_migrated): (i64, bool) = sqlx::query_as(
+        "SELECT count(*), coalesce(max(name = '_sqlx_migrations'), 0) FROM sqlite_schema
+         WHERE type = 'table'",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    match (id, tables) {
+        (0 | APPLICATION_ID, 0) => Ok(Some(0)),
+        (APPLICATION_ID, _) if is_migrated => {
+            let version: Option<i64> =
+                sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+                    .fetch_one(connection)
+                    .await?;
+            Ok(Some(version.unwrap_or(0)))
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn require_sqlite_version(
@@ -248,7 +264,7 @@ async fn require_sqlite_version(
 
 fn refuse_network_file_system(path: &Path) -> Result<(), StorageError> {
     let Ok(found) = rustix::fs::statfs(folder(path)) else { return Ok(()) };
-    let kind = u64::from_ne_bytes(i64::from(found.f_type).to_ne_bytes());
+    let kind = u64::from_ne_bytes(found.f_type.to_ne_bytes());
     if NETWORK_FILE_SYSTEMS.contains(&(kind & 0xFFFF_FFFF)) {
         return Err(StorageError::Unusable {
             path: path.to_owned(),

@@ -13,7 +13,7 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::storage::error::StorageError;
@@ -73,38 +73,64 @@ impl WriterTask {
                 tracing::debug!(%error, jobs = group.len(), "a group was not committed");
             }
             for job in group.drain(..) {
-                job.reply(committed.as_ref().map(|()| ()));
+                job.reply(committed.as_ref().copied());
             }
         }
         self.connection
     }
 }
 
+/// Applies a group and commits it. After an error no transaction is open.
+///
+/// The statements are written out because sqlx's own transactions count their depth: when
+/// SQLite ends one by itself, as on a full disk, that count is wrong for good.
 async fn transact(
     connection: &mut SqliteConnection,
     group: &mut [Box<dyn Job>],
 ) -> Result<(), StorageError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    let committed = match apply(connection, group).await {
+        Ok(()) => sqlx::query("COMMIT").execute(&mut *connection).await.map_err(Into::into),
+        Err(error) => Err(error),
+    };
+    if committed.is_err() {
+        // Fails when SQLite has done it already.
+        let _ = sqlx::query("ROLLBACK").execute(connection).await;
+    }
+    committed.map(drop)
+}
+
+async fn apply(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Job>],
+) -> Result<(), StorageError> {
     if let [job] = group {
         // Alone it needs no savepoint: taking it back takes nobody else along.
-        let done = job.apply(&mut transaction).await;
-        return Ok(if done { transaction.commit().await? } else { transaction.rollback().await? });
+        return job.apply(connection).await;
     }
     for job in group.iter_mut() {
-        sqlx::query("SAVEPOINT job").execute(&mut *transaction).await?;
-        if !job.apply(&mut transaction).await {
-            sqlx::query("ROLLBACK TO job").execute(&mut *transaction).await?;
+        sqlx::query("SAVEPOINT job").execute(&mut *connection).await?;
+        match job.apply(&mut *connection).await {
+            Ok(()) => {}
+            // A full disk can have ended the whole transaction, savepoints and all; the
+            // others would meet the same.
+            Err(error) if error.is_passing() => return Err(error),
+            Err(_) => {
+                sqlx::query("ROLLBACK TO job").execute(&mut *connection).await?;
+            }
         }
-        sqlx::query("RELEASE job").execute(&mut *transaction).await?;
+        sqlx::query("RELEASE job").execute(&mut *connection).await?;
     }
-    transaction.commit().await?;
     Ok(())
 }
 
 /// One change, with somebody who waits for it.
 trait Job: Send {
-    /// Does the work; `false` when it failed and must be taken back.
-    fn apply<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
+    /// Does the work; on an error it must be taken back.
+    fn apply<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> BoxFuture<'c, Result<(), StorageError>>;
 
     /// Tells the caller, after the commit or after its failure.
     fn reply(self: Box<Self>, committed: Result<(), &StorageError>);
@@ -121,11 +147,14 @@ where
     T: Send,
     F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StorageError>> + Send,
 {
-    fn apply<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
+    fn apply<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> BoxFuture<'c, Result<(), StorageError>> {
         Box::pin(async move {
-            let Some(work) = self.work.take() else { return false };
+            let Some(work) = self.work.take() else { return Err(StorageError::Closed) };
             let result = work(connection).await;
-            let done = result.is_ok();
+            let done = result.as_ref().map(drop).map_err(again);
             self.result = Some(result);
             done
         })
@@ -143,7 +172,7 @@ where
     }
 }
 
-/// The same trouble once more, for each of a group.
+/// The same trouble once more, for somebody else to hear.
 fn again(error: &StorageError) -> StorageError {
     match error {
         StorageError::Full => StorageError::Full,

@@ -56,7 +56,7 @@ const OWNING: [&[&str]; 2] = [&["run"], &["poll"]];
 async fn filled(entries: u64) -> (CloudServer, Home) {
     let cloud = CloudServer::start().await;
     let now = cloud.cloud.clock().now();
-    cloud.cloud.generate(entries, now.minus(std::time::Duration::from_secs(300)), now);
+    cloud.cloud.generate(entries, now.minus(std::time::Duration::from_mins(5)), now);
     let home = Home::new(&Setup::new(&cloud).target("siem", "http://127.0.0.1:1/hook", ""));
     let done = home.command(&["poll"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");

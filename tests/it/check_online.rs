@@ -31,7 +31,7 @@ fn is_fault(done: &Done, words: &[&str]) {
 async fn a_source_that_is_well_is_told_to_be() {
     let cloud = CloudServer::start().await;
     let now = cloud.cloud.clock().now();
-    cloud.cloud.generate(7, now.minus(Duration::from_secs(60)), now);
+    cloud.cloud.generate(7, now.minus(Duration::from_mins(1)), now);
     let done = check(&Setup::new(&cloud).target("siem", TARGET, "")).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     for line in [

@@ -7,6 +7,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod cloud;
+pub(crate) mod disk;
 pub(crate) mod home;
 pub(crate) mod process;
 pub(crate) mod raw;
