@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::{Host, Url, form_urlencoded};
 
 use crate::config::field::Field;
 
@@ -93,9 +95,45 @@ pub(super) fn shown(url: &Url) -> String {
     url.to_string()
 }
 
+/// User and password that stand in `url`, decoded; `None` when neither does.
+#[must_use]
+pub fn user_info(url: &Url) -> Option<(String, String)> {
+    let decoded = |text: &str| {
+        // In user-info + and & stand for themselves, which they do not in a form.
+        let form = text.replace('+', "%2B").replace('&', "%26");
+        let first = form_urlencoded::parse(form.as_bytes()).next();
+        first.map(|(text, _)| text.into_owned()).unwrap_or_default()
+    };
+    let (username, password) = (url.username(), url.password().unwrap_or_default());
+    let is_there = !username.is_empty() || !password.is_empty();
+    is_there.then(|| (decoded(username), decoded(password)))
+}
+
+/// What must not show of the user-info in `url`: the password, or the user where it
+/// stands alone, and both as HTTP Basic puts them into a header. Empty when there is none.
+#[must_use]
+pub fn url_secrets(url: &Url) -> Vec<String> {
+    let Some((username, password)) = user_info(url) else { return Vec::new() };
+    let pair = STANDARD.encode(format!("{username}:{password}"));
+    vec![pair, if password.is_empty() { username } else { password }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_info_is_read_as_it_was_meant() {
+        for (url, expected) in [
+            ("https://h/p", None),
+            ("https://key@h/p", Some(("key", ""))),
+            ("https://:key@h/p", Some(("", "key"))),
+            ("https://me:a+b&c%2F%3D%20@h/p", Some(("me", "a+b&c/= "))),
+        ] {
+            let expected = expected.map(|(user, key)| (user.to_owned(), key.to_owned()));
+            assert_eq!(user_info(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
 
     #[test]
     fn a_shown_url_has_no_keys() {

@@ -18,11 +18,12 @@ pub mod secret;
 mod secret_source;
 pub mod sections;
 
+pub use address::{url_secrets, user_info};
 pub use effective::effective;
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Place};
 pub use load::{DEFAULT_PATHS, Loaded, known_keys};
-pub use secret::Secret;
+pub use secret::{Redactor, Secret};
 pub use sections::{
     ApiVersion, Auth, BatchConfig, Config, Format, LogConfig, LogFormat, Order, Overlap,
     PollConfig, RetryConfig, Schedule, Signing, SourceConfig, Start, StorageConfig, TargetConfig,

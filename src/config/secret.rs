@@ -1,8 +1,10 @@
-//! A text that does not print.
+//! A text that does not print, and how it is taken out of texts that others wrote.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::byte_serialize;
 
 /// What a secret shows of itself wherever it is printed.
 pub const MASK: &str = "********";
@@ -35,5 +37,65 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
+    }
+}
+
+/// Shortest text that is masked: masking a single letter would only spoil the rest.
+const MASKED_MIN: usize = 4;
+
+/// Masks secrets in what a server said: it may repeat what it was sent.
+///
+/// Finds each secret as it is, as it stands in a URL or a form, and as it stands in JSON.
+#[derive(Debug, Default)]
+pub struct Redactor(Vec<Secret>);
+
+impl Redactor {
+    /// Masks `secrets`; those shorter than four bytes are left alone.
+    #[must_use]
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let secrets = secrets.into_iter().filter(|secret| secret.len() >= MASKED_MIN);
+        let mut forms: Vec<String> = secrets.flat_map(forms).collect();
+        // A secret may be part of another one: the whole goes first.
+        forms.sort_by_key(|form| Reverse(form.len()));
+        forms.dedup();
+        Self(forms.into_iter().map(Secret::new).collect())
+    }
+
+    /// `text` with every secret masked.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, form| text.replace(form.expose(), MASK))
+    }
+}
+
+/// The forms in which `secret` may be met.
+fn forms(secret: &str) -> [String; 5] {
+    let form: String = byte_serialize(secret.as_bytes()).collect();
+    // The serialiser writes a space as + and a plus as %2B.
+    let percent = form.replace('+', "%20");
+    let quoted = serde_json::to_string(secret).unwrap_or_default();
+    let json = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned();
+    let slashes = json.replace('/', "\\/");
+    [secret.to_owned(), form, percent, json, slashes]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_in_every_form_that_servers_repeat() {
+        let redactor = Redactor::new(["pass/+ \"%word", "pass", "abc"]);
+        for text in [
+            "pass/+ \"%word",
+            "pass%2F%2B+%22%25word",
+            "pass%2F%2B%20%22%25word",
+            "pass/+ \\\"%word",
+            "pass\\/+ \\\"%word",
+            "pass",
+        ] {
+            assert_eq!(redactor.redact(&format!("<{text}>")), format!("<{MASK}>"), "{text}");
+        }
+        assert_eq!(redactor.redact("abc"), "abc");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{Method, Request, Response};
 
 use crate::dispatch::request::{Message, signed_headers};
 use crate::dispatch::target::Target;
@@ -25,9 +25,10 @@ const ANSWER_KEPT: usize = 2 * 1024;
 /// pending.
 pub(super) async fn attempt(target: &Target, mut message: Message, clock: &Clock) -> Attempt {
     let (started_at, since) = (clock.now(), clock.uptime());
-    let request = target.client.post(target.config.url.clone());
-    let headers = signed_headers(target, &mut message, started_at);
-    let answer = request.headers(headers).body(message.body.clone()).send().await;
+    let mut request = Request::new(Method::POST, target.url.clone());
+    *request.headers_mut() = signed_headers(target, &mut message, started_at);
+    *request.body_mut() = Some(message.body.clone().into());
+    let answer = target.client.execute(request).await;
     let (status, outcome, retry_after, text) = match answer {
         Ok(response) => judge(target, response, clock).await,
         Err(error) => {

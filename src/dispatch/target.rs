@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Client;
+use url::Url;
 
-use crate::config::{Auth, Format, Secret, TargetConfig};
+use crate::config::{Auth, Format, Redactor, TargetConfig, url_secrets, user_info};
 use crate::storage::TargetId;
 use crate::transport::{ClientOptions, TransportError, client};
 
@@ -50,10 +51,12 @@ pub struct Target {
     pub(super) id: TargetId,
     pub(super) config: TargetConfig,
     pub(super) client: Client,
+    /// Where to POST, without user-info: the client's own log lines show it.
+    pub(super) url: Url,
     /// Sent with every request; the values of secrets are marked sensitive.
     pub(super) headers: HeaderMap,
-    /// What must not show in a recorded answer.
-    secrets: Vec<Secret>,
+    /// For what must not show in a recorded answer.
+    redactor: Redactor,
 }
 
 impl Target {
@@ -75,13 +78,12 @@ impl Target {
         let client = client(&options)
             .map_err(|source| TargetError::Client { name: config.name.clone(), source })?;
         let headers = standing_headers(&config)?;
-        let mut secrets = secrets(&config);
-        // The client makes a Basic header of user and password in a URL.
-        let plain = client.post(config.url.clone()).build().ok();
-        let basic = plain.and_then(|request| request.headers().get(AUTHORIZATION).cloned());
-        let pair = basic.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
-        secrets.extend(pair.map(Secret::new));
-        Ok(Self { id, config, client, headers, secrets })
+        let redactor = redactor(&config);
+        let mut url = config.url.clone();
+        // Both fail only for URLs without a host, which the configuration refuses.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Ok(Self { id, config, client, url, headers, redactor })
     }
 
     /// Its name in the configuration.
@@ -92,9 +94,7 @@ impl Target {
 
     /// `text` with every secret of this target masked.
     pub(super) fn redact(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            text.replace(secret.expose(), crate::config::secret::MASK)
-        })
+        self.redactor.redact(text)
     }
 }
 
@@ -114,7 +114,12 @@ fn standing_headers(config: &TargetConfig) -> Result<HeaderMap, TargetError> {
         Ok(value)
     };
     match &config.auth {
-        None => {}
+        None => {
+            if let Some((username, password)) = user_info(&config.url) {
+                let pair = STANDARD.encode(format!("{username}:{password}"));
+                headers.insert(AUTHORIZATION, sensitive("url", &format!("Basic {pair}"))?);
+            }
+        }
         Some(Auth::Bearer(token)) => {
             let value = sensitive("authorization", &format!("Bearer {}", token.expose()))?;
             headers.insert(AUTHORIZATION, value);
@@ -132,25 +137,22 @@ fn standing_headers(config: &TargetConfig) -> Result<HeaderMap, TargetError> {
     Ok(headers)
 }
 
-/// Shortest text that is masked: masking a single letter would only spoil the answer.
-const SECRET_MIN: usize = 4;
-
-fn secrets(config: &TargetConfig) -> Vec<Secret> {
-    let mut secrets: Vec<Secret> = config.headers.iter().map(|(_, value)| value.clone()).collect();
+fn redactor(config: &TargetConfig) -> Redactor {
+    let mut secrets: Vec<String> =
+        config.headers.iter().map(|(_, value)| value.expose().to_owned()).collect();
     match &config.auth {
         None => {}
-        Some(Auth::Bearer(token)) => secrets.push(token.clone()),
+        Some(Auth::Bearer(token)) => secrets.push(token.expose().to_owned()),
         Some(Auth::Basic { username, password }) => {
-            let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
-            secrets.push(Secret::new(pair));
-            secrets.push(password.clone());
+            secrets.push(STANDARD.encode(format!("{username}:{}", password.expose())));
+            secrets.push(password.expose().to_owned());
         }
     }
-    secrets.extend(config.signing.greenlake.clone());
-    secrets.extend(config.url.query().map(Secret::new));
-    secrets.extend(config.url.password().map(Secret::new));
-    secrets.push(Secret::new(config.url.username()));
-    secrets.extend(config.url.query_pairs().map(|(_, value)| Secret::new(value.into_owned())));
-    secrets.retain(|secret| secret.expose().len() >= SECRET_MIN);
-    secrets
+    secrets.extend(config.signing.greenlake.iter().map(|secret| secret.expose().to_owned()));
+    secrets.extend(config.url.query().map(str::to_owned));
+    secrets.extend(config.url.query_pairs().map(|(_, value)| value.into_owned()));
+    for url in [Some(&config.url), config.proxy.as_ref()].into_iter().flatten() {
+        secrets.extend(url_secrets(url));
+    }
+    Redactor::new(secrets.iter().map(String::as_str))
 }

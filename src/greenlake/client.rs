@@ -8,7 +8,7 @@ use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request};
 use url::Url;
 
-use crate::config::{ApiVersion, SourceConfig};
+use crate::config::{ApiVersion, Redactor, Secret, SourceConfig, url_secrets};
 use crate::greenlake::audit_log::{FetchError, Page, Query};
 use crate::greenlake::error::Refusal;
 use crate::greenlake::exchange::{Answer, Exchange, Fault};
@@ -42,6 +42,8 @@ pub struct AuditLog {
     api: ApiVersion,
     filter: String,
     workspace_id: String,
+    /// Of the proxy, which may repeat them.
+    proxy_secrets: Vec<Secret>,
 }
 
 impl AuditLog {
@@ -75,6 +77,7 @@ impl AuditLog {
             api: source.api,
             filter: source.filter.clone(),
             workspace_id: source.workspace_id.clone(),
+            proxy_secrets: source.proxy.iter().flat_map(url_secrets).map(Secret::new).collect(),
         })
     }
 
@@ -162,11 +165,15 @@ impl AuditLog {
             return self.read(&answer, asked_at).map(Outcome::Page).map_err(Fault::from);
         }
 
-        let refusal = Refusal::of_api(&answer.body, &[token.text()]);
+        let refusal = Refusal::of_api(&answer.body, &self.redactor(token));
         if answer.status == StatusCode::UNAUTHORIZED {
             return Ok(Outcome::Unauthorized(refusal));
         }
         Err(self.refused(&answer, &refusal, query).into())
+    }
+
+    fn redactor(&self, token: &Token) -> Redactor {
+        Redactor::new(self.proxy_secrets.iter().map(Secret::expose).chain([token.text()]))
     }
 
     fn read(&self, answer: &Answer, asked_at: Timestamp) -> Result<Page, FetchError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config::Redactor;
 use crate::greenlake::throttle::seconds_up;
 
 /// Characters shown of a body that is not HPE's JSON: enough to recognise a proxy's page.
@@ -28,7 +29,7 @@ impl Refusal {
     /// metadata or `retryAfterSeconds` (the interface description of audit-log v2beta1). Any
     /// other body is shown by its first 200 characters. None of `secrets` is shown even
     /// if the answer repeats it.
-    pub(crate) fn of_api(body: &[u8], secrets: &[&str]) -> Self {
+    pub(crate) fn of_api(body: &[u8], secrets: &Redactor) -> Self {
         let Ok(json) = serde_json::from_slice::<Value>(body) else {
             let excerpt = String::from_utf8_lossy(body);
             return Self { text: clean(&excerpt, secrets, EXCERPT_CHARS), retry_after: None };
@@ -40,7 +41,7 @@ impl Refusal {
 
     /// Reads the body of a token endpoint's answer: RFC 6749, 5.2 (`error`,
     /// `error_description`) or HPE's form. Any other body is not shown at all.
-    pub(crate) fn of_token_endpoint(body: &[u8], secrets: &[&str]) -> Self {
+    pub(crate) fn of_token_endpoint(body: &[u8], secrets: &Redactor) -> Self {
         let Ok(json) = serde_json::from_slice::<Value>(body) else { return Self::default() };
         let standard = joined(&[text_at(&json, "error"), text_at(&json, "error_description")]);
         let text = standard.or_else(|| hpe_text(&json)).unwrap_or_default();
@@ -100,11 +101,8 @@ fn retry_after_seconds(json: &Value) -> Option<Duration> {
 }
 
 /// Text on one line, without control characters and `secrets`, cut to `limit` characters.
-fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "********");
-    }
+fn clean(text: &str, secrets: &Redactor, limit: usize) -> String {
+    let text = secrets.redact(text);
     let words: Vec<&str> = text
         .split(|c: char| c.is_control() || c.is_whitespace())
         .filter(|w| !w.is_empty())
@@ -155,7 +153,7 @@ mod tests {
                 Some(30),
             ),
         ] {
-            let refusal = Refusal::of_api(&sample(status), &[]);
+            let refusal = Refusal::of_api(&sample(status), &Redactor::default());
             assert_eq!(refusal.text, text);
             assert_eq!(refusal.retry_after, wait.map(Duration::from_secs));
         }
@@ -164,11 +162,11 @@ mod tests {
     #[test]
     fn a_foreign_body_is_shown_by_its_beginning_on_one_line() {
         let page = format!("<html>\r\n\u{1b}[31mBad\tgateway\u{0}{}", "x".repeat(500));
-        let text = Refusal::of_api(page.as_bytes(), &[]).text;
+        let text = Refusal::of_api(page.as_bytes(), &Redactor::default()).text;
         assert!(text.starts_with("<html> [31mBad gateway xxx"), "{text}");
         assert_eq!(text.chars().count(), EXCERPT_CHARS + 1);
-        assert_eq!(Refusal::of_api(b"", &[]), Refusal::default());
-        assert_eq!(Refusal::of_api(b"\xff\xfe", &[]).text, "\u{fffd}\u{fffd}");
+        assert_eq!(Refusal::of_api(b"", &Redactor::default()), Refusal::default());
+        assert_eq!(Refusal::of_api(b"\xff\xfe", &Redactor::default()).text, "\u{fffd}\u{fffd}");
     }
 
     #[test]
@@ -180,7 +178,7 @@ mod tests {
             (r#"{"message":"m","errorDetails":{"retryAfterSeconds":[]}}"#, None),
             (r#"{"message":"m","errorDetails":[null,1,{"issues":[null,{"subject":3}]}]}"#, None),
         ] {
-            let refusal = Refusal::of_api(body.as_bytes(), &[]);
+            let refusal = Refusal::of_api(body.as_bytes(), &Redactor::default());
             assert_eq!(refusal.text, "m", "{body}");
             assert_eq!(refusal.retry_after, wait.map(Duration::from_secs), "{body}");
         }
@@ -189,10 +187,17 @@ mod tests {
     #[test]
     fn a_token_endpoint_is_quoted_by_its_standard_fields_only() {
         let standard = br#"{"error":"invalid_client","error_description":"Unknown secret s3cr3t","x":"s3cr3t"}"#;
-        let refusal = Refusal::of_token_endpoint(standard, &["s3cr3t"]);
+        let refusal = Refusal::of_token_endpoint(standard, &Redactor::new(["s3cr3t"]));
         assert_eq!(refusal.text, "invalid_client: Unknown secret ********");
-        assert_eq!(Refusal::of_token_endpoint(b"access_token=abc", &[]).text, "");
-        assert_eq!(Refusal::of_token_endpoint(br#"{"access_token":"abc"}"#, &[]).text, "");
-        assert!(Refusal::of_token_endpoint(&sample("429"), &[]).text.contains("Too many requests"));
+        assert_eq!(Refusal::of_token_endpoint(b"access_token=abc", &Redactor::default()).text, "");
+        assert_eq!(
+            Refusal::of_token_endpoint(br#"{"access_token":"abc"}"#, &Redactor::default()).text,
+            ""
+        );
+        assert!(
+            Refusal::of_token_endpoint(&sample("429"), &Redactor::default())
+                .text
+                .contains("Too many requests")
+        );
     }
 }

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
@@ -18,8 +20,9 @@ use oauth2::{
     HttpRequest, HttpResponse, RequestTokenError, StandardRevocableToken, TokenResponse, TokenUrl,
 };
 use tokio::sync::Mutex;
+use url::form_urlencoded::byte_serialize;
 
-use crate::config::{SourceConfig, TokenAuth};
+use crate::config::{Redactor, SourceConfig, TokenAuth, url_secrets};
 use crate::greenlake::audit_log::FetchError;
 use crate::greenlake::error::Refusal;
 use crate::greenlake::exchange::{Answer, Exchange, Fault};
@@ -63,7 +66,8 @@ pub(crate) struct Tokens {
     exchange: Exchange,
     oauth: OAuthClient,
     client_id: String,
-    secret: ClientSecret,
+    /// For what the endpoint may repeat.
+    redactor: Redactor,
     clock: Clock,
     state: Mutex<State>,
     /// Requests that have ended, well or badly. Callers that were waiting for one share
@@ -96,15 +100,16 @@ impl Tokens {
     pub(crate) fn new(source: &SourceConfig, exchange: Exchange, clock: Clock) -> Self {
         let secret = ClientSecret::new(source.client_secret.expose().to_owned());
         let oauth = Client::new(ClientId::new(source.client_id.clone()))
-            .set_client_secret(secret.clone())
+            .set_client_secret(secret)
             .set_auth_type(match source.token_auth {
                 TokenAuth::Body => AuthType::RequestBody,
                 TokenAuth::Basic => AuthType::BasicAuth,
             })
             .set_token_uri(TokenUrl::from_url(source.token_url.clone()));
         let client_id = source.client_id.clone();
+        let redactor = redactor(source);
         let (state, ended) = (Mutex::default(), AtomicU64::new(0));
-        Self { exchange, oauth, client_id, secret, clock, state, ended }
+        Self { exchange, oauth, client_id, redactor, clock, state, ended }
     }
 
     /// A token that should work: the one held, or a new one.
@@ -166,7 +171,7 @@ impl Tokens {
             .map_err(|error| self.unreadable(&format!("was not asked for: {error}")))?;
         let answer = self.exchange.send(request, TOKEN_BODY_LIMIT).await?;
         if !answer.status.is_success() {
-            let refusal = Refusal::of_token_endpoint(&answer.body, &[self.secret.secret()]);
+            let refusal = Refusal::of_token_endpoint(&answer.body, &self.redactor);
             return Err(self.refused(&answer, &refusal).into());
         }
         // Only the status and the body go on: the media type is not worth a refusal.
@@ -213,6 +218,16 @@ impl<'c> AsyncHttpClient<'c> for Tokens {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.post(request))
     }
+}
+
+/// For the secret, alone and in the header of HTTP Basic (RFC 6749, 2.3.1), and for the
+/// proxy's.
+fn redactor(source: &SourceConfig) -> Redactor {
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let secret = source.client_secret.expose();
+    let pair = STANDARD.encode(format!("{}:{}", encoded(&source.client_id), encoded(secret)));
+    let proxy: Vec<String> = source.proxy.iter().flat_map(url_secrets).collect();
+    Redactor::new([secret, &pair].into_iter().chain(proxy.iter().map(String::as_str)))
 }
 
 impl State {

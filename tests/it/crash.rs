@@ -32,7 +32,7 @@ const LATE: Late = Late { fraction: 0.1, delay: Duration::from_secs(2) };
 const UNSETTLED_MAX: u64 = 512;
 
 /// For the last run, which delivers what the killed ones have left.
-const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_mins(2);
 
 struct Target {
     name: &'static str,

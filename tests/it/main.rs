@@ -9,6 +9,7 @@ mod full_disk;
 mod life;
 mod main_job;
 mod manual;
+mod secrets;
 mod statuses;
 mod support;
 mod upstream_faults;

@@ -17,7 +17,7 @@ const STOP: Duration = Duration::from_secs(10);
 async fn every_entry_is_stored_once_and_reaches_every_target_signed() {
     let cloud = CloudServer::start().await;
     let now = cloud.cloud.clock().now();
-    cloud.cloud.generate(400, now.minus(Duration::from_secs(300)), now);
+    cloud.cloud.generate(400, now.minus(Duration::from_mins(5)), now);
     let structured = SinkServer::verifying(KEY).await;
     let binary = SinkServer::verifying(OTHER_KEY).await;
     let batch = SinkServer::verifying(KEY).await;

@@ -25,7 +25,7 @@ pub(crate) use raw::RawServer;
 pub(crate) use sinks::SinkServer;
 
 /// Enough for anything that works, on a busy machine, in an unoptimised build.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// Pause between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(20);
