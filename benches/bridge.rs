@@ -11,7 +11,6 @@
 //! one is the cloud and the sink. Time counts from the bridge's start to the sink's last
 //! event, so it includes the cloud's work and the program's start.
 
-#![expect(missing_docs, reason = "a program of its own, not an interface")]
 #![expect(clippy::cast_precision_loss, reason = "counts and ticks are far below 2^52")]
 
 use std::path::{Path, PathBuf};
@@ -37,7 +36,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Longest time for one run; beyond it something is broken.
-const RUN_MAX: Duration = Duration::from_secs(300);
+const RUN_MAX: Duration = Duration::from_mins(5);
 
 const SINGLE: &str = "format = \"structured\"";
 const BATCH: &str = "format = \"batch\"\nbatch = { max_events = 100, max_wait = \"1s\" }";
@@ -187,7 +186,7 @@ async fn measure(args: &Args) -> Result<()> {
     let simulator = Simulator::bind(settings).await?;
     let (cloud, base_url) = (simulator.cloud(), simulator.base_url());
     let now = cloud.clock().now();
-    let made = cloud.generate(args.events, now.minus(Duration::from_secs(3600)), now).len();
+    let made = cloud.generate(args.events, now.minus(Duration::from_hours(1)), now).len();
     ensure!(made as u64 == args.events, "the cloud made only {made} entries");
     let mut serving = JoinSet::new();
     serving.spawn(simulator.run(CancellationToken::new()));
@@ -291,9 +290,10 @@ impl Bench<'_> {
         let settings = Settings::default();
         let ledger = self.dir.join(format!("{name}.db"));
         let text = format!(
-            "[storage]\npath = {ledger:?}\n[[source]]\nname = \"cloud\"\nworkspace_id = {:?}\n\
+            "[storage]\npath = \"{}\"\n[[source]]\nname = \"cloud\"\nworkspace_id = {:?}\n\
              client_id = {:?}\nclient_secret = {:?}\nbase_url = {:?}\n[source.poll]\n\
              interval = {interval:?}\nstart = {start:?}\n{targets}",
+            ledger.display(),
             settings.workspace.id,
             settings.client_id,
             settings.client_secret.expose(),

@@ -23,7 +23,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 
 /// By this much systemd is asked to wait longer for a start that checks or migrates a
 /// large ledger, again and again while it goes on.
-const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_mins(1);
 
 /// Binds and runs until SIGTERM or SIGINT, then stops softly; a second signal, or
 /// 30 seconds, stop it at once. What is not settled by then is delivered again later.

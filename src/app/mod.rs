@@ -86,9 +86,9 @@ impl App {
                 app.crons.push((line.clone(), tick.clone()));
             }
             let timing = Timing::new(&source.poll, index, count);
-            let (poller, status) = Poller::new(scanner, timing, tick);
+            let (poller, seen) = Poller::new(scanner, timing, tick);
             app.pollers.push(poller);
-            app.watch.sources.push((source.name, status));
+            app.watch.sources.push((source.name, seen));
         }
         Ok(app)
     }

@@ -9,7 +9,7 @@ use crate::model::event::Sequence;
 use crate::storage::Ledger;
 
 /// Time between two rounds: what is too old by an hour does no harm.
-const ROUND: Duration = Duration::from_secs(3600);
+const ROUND: Duration = Duration::from_hours(1);
 
 /// Pause between two steps of a round, so that others get at the writer.
 const STEP: Duration = Duration::from_millis(50);

@@ -24,7 +24,7 @@ pub struct HistoryArgs {
     /// Of this source, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Of this category: user_management or "User Management"
+    /// Of this category: `user_management` or "User Management"
     #[arg(long)]
     category: Option<String>,
     /// By this user; a part of the name is enough

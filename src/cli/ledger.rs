@@ -9,7 +9,7 @@ use crate::config::{Config, Environment};
 
 /// Where the ledger is, for commands that need nothing else of the configuration.
 #[derive(Args, Clone, Debug)]
-pub struct LedgerArgs {
+pub(super) struct LedgerArgs {
     /// The ledger's file [default: storage.path of the configuration]
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,

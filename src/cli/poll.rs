@@ -154,7 +154,8 @@ fn show(source: &str, event: &Event, as_json: bool) {
 }
 
 fn tell(source: &str, report: &RunReport, as_json: bool) -> std::io::Result<()> {
-    let watermark = report.watermark.map(|at| at.to_rfc3339_secs());
+    let watermark =
+        report.watermark.map(super::super::model::timestamp::Timestamp::to_rfc3339_secs);
     let problem = report.problem.as_ref();
     let mut out = std::io::stdout();
     if as_json {

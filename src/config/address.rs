@@ -109,12 +109,13 @@ pub fn user_info(url: &Url) -> Option<(String, String)> {
     is_there.then(|| (decoded(username), decoded(password)))
 }
 
-/// What must not show of the user-info in `url`: the password, and both as HTTP Basic
-/// puts them into a header. Empty when there is none.
+/// What must not show of the user-info in `url`: the password, or the user where it
+/// stands alone, and both as HTTP Basic puts them into a header. Empty when there is none.
 #[must_use]
 pub fn url_secrets(url: &Url) -> Vec<String> {
     let Some((username, password)) = user_info(url) else { return Vec::new() };
-    vec![STANDARD.encode(format!("{username}:{password}")), password]
+    let pair = STANDARD.encode(format!("{username}:{password}"));
+    vec![pair, if password.is_empty() { username } else { password }]
 }
 
 #[cfg(test)]

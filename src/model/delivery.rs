@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_delivery_leaves_pending_only_by_2xx_or_by_a_decision() {
         let schedule = [Duration::from_secs(5)];
-        let patient = RetryRule { schedule: &schedule, give_up: Duration::from_secs(60) };
+        let patient = RetryRule { schedule: &schedule, give_up: Duration::from_mins(1) };
         let spent = RetryRule { schedule: &schedule, give_up: Duration::from_secs(1) };
         let first = Timestamp::from_secs(100);
         let retry = Outcome::Retry(Reason::Timeout);

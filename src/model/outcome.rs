@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Longest `Retry-After` that is obeyed: a target that asks for a year would bury its
 /// deliveries without a word.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// Why an attempt did not deliver; one word for tables, logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -95,7 +95,7 @@ impl Timestamp {
     }
 
     fn format(self, digits: SecondsFormat) -> String {
-        let at = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_else(|| {
+        let at = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or({
             if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC }
         });
         at.to_rfc3339_opts(digits, true)

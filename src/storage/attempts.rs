@@ -22,7 +22,7 @@ pub(super) async fn insert(
             .push_bind(attempt.started_at.micros())
             .push_bind(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))
             .push_bind(attempt.status)
-            .push_bind(attempt.outcome.reason().map(|reason| reason.as_str()))
+            .push_bind(attempt.outcome.reason().map(super::super::model::outcome::Reason::as_str))
             .push_bind(attempt.answer.as_deref());
     });
     query.push(

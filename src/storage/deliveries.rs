@@ -125,7 +125,7 @@ impl Reader {
         .bind(limit)
         .fetch_all(&self.0)
         .await?;
-        rows.into_iter().map(due).collect()
+        rows.iter().map(due).collect()
     }
 
     /// Deliveries to a target whose next attempt is due by `now`, longest due first; at
@@ -154,7 +154,7 @@ impl Reader {
         .bind(limit)
         .fetch_all(&self.0)
         .await?;
-        rows.into_iter().map(due).collect()
+        rows.iter().map(due).collect()
     }
 
     /// The oldest delivery owed to a target, with the time of its next attempt (`None`:
@@ -186,7 +186,7 @@ impl Reader {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let next = row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_micros);
-        Ok(Some((due(row)?, next)))
+        Ok(Some((due(&row)?, next)))
     }
 
     /// When the next retry to a target is due after `now`; `None` when none is.
@@ -302,7 +302,7 @@ async fn apply_replay(
     Ok(count)
 }
 
-fn due(row: SqliteRow) -> Result<Due, StorageError> {
+fn due(row: &SqliteRow) -> Result<Due, StorageError> {
     Ok(Due {
         sequence: row.try_get(0)?,
         step: row.try_get(1)?,

@@ -89,7 +89,7 @@ async fn move_on(
             .push_bind(failed)
             .push_bind(attempt.started_at.micros())
             .push_bind(attempt.status)
-            .push_bind(attempt.outcome.reason().map(|reason| reason.as_str()))
+            .push_bind(attempt.outcome.reason().map(super::super::model::outcome::Reason::as_str))
             .push_bind(next)
             .push_bind(end);
     });

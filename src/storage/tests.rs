@@ -291,7 +291,7 @@ async fn pruning_spares_what_somebody_is_owed_and_never_reuses_a_sequence() {
         let settled = vec![delivered(1), delivered(3)];
         f.ledger.settle(f.target(target).await, settled).await.unwrap();
     }
-    let keep = Duration::from_secs(3600);
+    let keep = Duration::from_hours(1);
     f.ledger.prune(keep, 0).await.unwrap();
     assert_eq!(f.count("event").await, 3);
     f.clock.advance(keep + Duration::from_secs(1));

@@ -221,7 +221,7 @@ async fn secrets_are_masked_in_what_is_kept_of_an_answer() {
         let target = Target::new(1, config).unwrap();
         let headers = target.headers.clone();
         let message = Message { webhook_id: "e0".to_owned(), headers, body: Bytes::new() };
-        let made = attempt(&target, message.clone(), &Clock::system()).await;
+        let made = attempt(&target, message, &Clock::system()).await;
         let kept = made.answer.unwrap();
         assert!(kept.contains("authorization"), "{kept}");
         assert!(kept.contains("********"), "{kept}");
