@@ -63,9 +63,9 @@ impl App {
         let names = config.targets.iter().map(|target| target.name.clone()).collect();
         ledger.insert_targets(names).await.context("making the targets known")?;
         let (workers, nudges) = workers(&config.targets, &ledger, &clock).await?;
-        let polled: Vec<SourceConfig> =
+        let enabled: Vec<SourceConfig> =
             config.sources.into_iter().filter(|source| source.poll.enabled).collect();
-        let count = polled.len();
+        let count = enabled.len();
         let mut app = Self {
             watch: Watch { ledger: ledger.clone(), sources: Vec::new() },
             ledger,
@@ -74,7 +74,7 @@ impl App {
             crons: Vec::new(),
             keep: config.storage.keep,
         };
-        for (index, source) in polled.into_iter().enumerate() {
+        for (index, source) in enabled.into_iter().enumerate() {
             let targets = wanting(&config.targets, &source.name);
             let settings = ScanSettings::new(&source, config.storage.min_free, targets);
             let log = audit_log(&source, &clock, budget)?;
