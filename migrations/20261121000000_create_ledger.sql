@@ -77,8 +77,9 @@ CREATE TABLE target (
     id         INTEGER NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL UNIQUE,
     created_us INTEGER NOT NULL,
-    -- gone: it answered 410, nothing is sent until an operator resumes it.
-    state      TEXT    NOT NULL CHECK (state IN ('active', 'gone')),
+    -- paused: an operator asked for it; gone: it answered 410. In both, nothing is sent
+    -- until an operator resumes it.
+    state      TEXT    NOT NULL CHECK (state IN ('active', 'paused', 'gone')),
     since_us   INTEGER NOT NULL,
     -- Deliveries that ended, ever; kept here because counting them would read them all.
     delivered  INTEGER NOT NULL DEFAULT 0,
@@ -186,14 +187,16 @@ CREATE TABLE quarantined (
     UNIQUE (source_id, digest)
 ) STRICT;
 
--- One row: an operator's replay.
-CREATE TABLE replay (
-    id           INTEGER NOT NULL PRIMARY KEY,
-    requested_us INTEGER NOT NULL,
-    target_id    INTEGER NOT NULL REFERENCES target (id),
-    -- What was asked for, in words.
-    selection    TEXT    NOT NULL,
-    deliveries   INTEGER NOT NULL
+-- One row: what an operator did to a target.
+CREATE TABLE operation (
+    id         INTEGER NOT NULL PRIMARY KEY,
+    asked_us   INTEGER NOT NULL,
+    verb       TEXT    NOT NULL CHECK (verb IN ('pause', 'resume', 'replay')),
+    target_id  INTEGER NOT NULL REFERENCES target (id),
+    -- What a replay was asked for, in words; null for other verbs.
+    selection  TEXT,
+    -- Deliveries that a replay has made pending so far; null for other verbs.
+    deliveries INTEGER
 ) STRICT;
 
 CREATE VIEW history AS
@@ -314,3 +317,13 @@ SELECT t.name AS target,
        strftime('%Y-%m-%dT%H:%M:%fZ', t.last_delivered_us / 1000 / 1000.0, 'unixepoch')
            AS last_delivered_at
 FROM target t;
+
+CREATE VIEW operation_log AS
+SELECT p.id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.asked_us / 1000 / 1000.0, 'unixepoch') AS asked_at,
+       p.verb,
+       t.name AS target,
+       p.selection,
+       p.deliveries
+FROM operation p
+JOIN target t ON t.id = p.target_id;

@@ -123,6 +123,7 @@ async fn the_views_have_the_columns_that_people_rely_on() {
         ("push_log", "source received_at"),
         ("quarantine", "source reason raw"),
         ("target_status", "target state pending dead"),
+        ("operation_log", "asked_at verb target selection deliveries"),
     ];
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut connection = open(&folder.path().join("ledger.db")).await;

@@ -1,41 +1,24 @@
 //! `tailwater history`: lists events.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::filter::{MatchArgs, SpanArgs};
 use crate::cli::ledger::LedgerArgs;
-use crate::cli::{output, when};
-use crate::model::clock::Clock;
+use crate::cli::output;
 use crate::model::delivery::Status;
-use crate::model::event::Route;
 use crate::storage::{HistoryFilter, HistoryRow, Reader};
 
 /// What `tailwater history` takes.
 #[derive(Args, Clone, Debug)]
 pub struct HistoryArgs {
-    /// Happened since: 24h, 2026-11-21 or 2026-11-21T08:00:00Z
-    #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
-    /// Happened before
-    #[arg(long, value_name = "WHEN")]
-    until: Option<String>,
-    /// Of this source, by its name in the configuration
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
-    /// Of this category: `user_management` or "User Management"
-    #[arg(long)]
-    category: Option<String>,
-    /// By this user; a part of the name is enough
-    #[arg(long)]
-    user: Option<String>,
-    /// With this text in the description or the data
-    #[arg(long)]
-    text: Option<String>,
-    /// That came first by this route
-    #[arg(long, value_parser = ["poll", "push"])]
-    route: Option<String>,
+    #[command(flatten)]
+    span: SpanArgs,
+    #[command(flatten)]
+    matching: MatchArgs,
     /// With a delivery that is …
     #[arg(long, value_parser = ["pending", "delivered", "dead"])]
     delivery: Option<String>,
@@ -67,30 +50,15 @@ enum Print {
 
 impl HistoryArgs {
     fn filter(&self) -> Result<HistoryFilter, Failure> {
-        let now = Clock::system().now();
-        let instant = |text: &Option<String>| {
-            text.as_deref().map(|text| when::instant(text, now)).transpose().map_err(Failure::usage)
-        };
+        let filter = self.span.narrow(self.matching.filter())?;
         Ok(HistoryFilter {
-            from: instant(&self.since)?,
-            until: instant(&self.until)?,
-            source: self.source.clone(),
-            category: self.category.as_deref().map(normalised),
-            user: self.user.clone(),
-            text: self.text.clone(),
-            route: self.route.as_deref().and_then(|text| text.parse::<Route>().ok()),
             delivery: self.delivery.as_deref().and_then(|text| text.parse::<Status>().ok()),
             id: self.id.clone(),
-            after: None,
             limit: self.limit,
             oldest_first: self.oldest_first,
+            ..filter
         })
     }
-}
-
-/// The ledger's form of a category that was written as GreenLake's console shows it.
-fn normalised(category: &str) -> String {
-    category.trim().to_lowercase().replace(' ', "_")
 }
 
 /// Lists events.
@@ -137,7 +105,7 @@ fn deliveries(row: &HistoryRow) -> String {
 }
 
 /// The row with its data as JSON, not as text.
-fn json(row: &HistoryRow) -> serde_json::Value {
+pub(super) fn json(row: &HistoryRow) -> serde_json::Value {
     let mut value = serde_json::json!(row);
     let data = row.data.as_deref().and_then(|text| serde_json::from_str(text).ok());
     value["data"] = data.unwrap_or(serde_json::Value::Null);
@@ -145,7 +113,18 @@ fn json(row: &HistoryRow) -> serde_json::Value {
 }
 
 fn print_csv(rows: &[HistoryRow]) -> Result<(), Failure> {
-    let mut writer = csv::Writer::from_writer(output::out());
+    let mut out = output::out();
+    write_csv(rows, &mut out, true)?;
+    Ok(out.flush()?)
+}
+
+/// Writes rows as CSV, with or without a line of headings before them.
+pub(super) fn write_csv(
+    rows: &[HistoryRow],
+    out: &mut dyn Write,
+    has_headings: bool,
+) -> Result<(), Failure> {
+    let mut writer = csv::WriterBuilder::new().has_headers(has_headings).from_writer(out);
     for row in rows {
         writer.serialize(row).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(error) => Failure::from(error),
@@ -153,16 +132,4 @@ fn print_csv(rows: &[HistoryRow]) -> Result<(), Failure> {
         })?;
     }
     Ok(writer.flush()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn categories_are_found_however_they_are_written() {
-        for text in ["user_management", "User Management", " USER MANAGEMENT "] {
-            assert_eq!(normalised(text), "user_management");
-        }
-    }
 }

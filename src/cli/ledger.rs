@@ -11,7 +11,7 @@ use crate::config::{Config, Environment};
 #[derive(Args, Clone, Debug)]
 pub(super) struct LedgerArgs {
     /// The ledger's file [default: storage.path of the configuration]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     ledger: Option<PathBuf>,
 }
 

@@ -9,15 +9,19 @@ pub mod config;
 pub mod deliveries;
 pub mod demo;
 mod exit;
+pub mod export;
+mod filter;
 pub mod history;
 mod ledger;
 pub mod manual;
 mod output;
 pub mod poll;
+mod progress;
 pub mod replay;
 pub mod run;
 pub mod simulate;
 pub mod sink;
+pub mod tail;
 pub mod targets;
 mod when;
 
@@ -58,11 +62,15 @@ enum Command {
     Poll(poll::PollArgs),
     /// List events
     History(history::HistoryArgs),
-    /// List deliveries
+    /// Follow events as they come
+    Tail(tail::TailArgs),
+    /// Write events to a file: CSV, or CloudEvents one a line or as one batch
+    Export(export::ExportArgs),
+    /// List deliveries, or the attempts of one
     Deliveries(deliveries::DeliveriesArgs),
-    /// List targets, or resume one that is gone
+    /// List targets; test, pause or resume one
     Targets(targets::TargetsArgs),
-    /// Deliver again: one event, or dead letters
+    /// Deliver again: one event, dead letters, a stretch of time, what a target missed
     Replay(replay::ReplayArgs),
     /// Write a consistent copy of the ledger, beside a running daemon or without one
     Backup(backup::BackupArgs),
@@ -92,9 +100,11 @@ impl Cli {
             Command::Check(args) => Ok(check::run(&args, path).await?),
             Command::Poll(args) => poll::run(&args, path).await,
             Command::History(args) => history::run(args, path).await,
+            Command::Tail(args) => tail::run(&args, path).await,
+            Command::Export(args) => export::run(&args, path).await,
             Command::Deliveries(args) => deliveries::run(args, path).await,
             Command::Targets(args) => targets::run(args, path).await,
-            Command::Replay(args) => replay::run(args, path).await,
+            Command::Replay(args) => replay::run(&args, path).await,
             Command::Backup(args) => backup::run(&args, path).await,
             Command::Config(args) => config::run(&args, path).map(|()| Exit::Done),
             Command::Demo(args) => demo::run(args).await,

@@ -1,6 +1,8 @@
-//! `tailwater targets`: lists targets, and resumes one that is gone.
+//! `tailwater targets`: lists targets; tests, pauses and resumes them.
 
-use std::path::PathBuf;
+mod trial;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -9,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::ledger::LedgerArgs;
 use crate::cli::output;
 use crate::model::clock::Clock;
-use crate::storage::{Ledger, Reader, TargetRow};
+use crate::storage::{Ledger, Reader, TargetRow, TargetState};
 
 /// What `tailwater targets` takes.
 #[derive(Args, Clone, Debug)]
@@ -17,7 +19,7 @@ pub struct TargetsArgs {
     #[command(subcommand)]
     action: Option<Action>,
     /// One JSON object a line
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
     ledger: LedgerArgs,
@@ -25,7 +27,17 @@ pub struct TargetsArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// Let a target that answered 410 have its deliveries again
+    /// Send one event to a target that says it is a test; 1 unless the answer is 2xx
+    Test {
+        /// The target's name
+        name: String,
+    },
+    /// Send nothing more to a target until it is resumed; what it is owed waits
+    Pause {
+        /// The target's name
+        name: String,
+    },
+    /// Let a target that is paused, or that answered 410, have its deliveries again
     Resume {
         /// The target's name
         name: String,
@@ -35,11 +47,17 @@ enum Action {
 /// Lists targets with their figures, or changes one.
 ///
 /// # Errors
-/// When the ledger cannot be read, or does not know the target.
+/// When the ledger cannot be read, or does not know the target; for a test, when the
+/// configuration is bad or does not know it.
 pub async fn run(args: TargetsArgs, config: Option<PathBuf>) -> Result<Exit, Failure> {
+    if let Some(Action::Test { name }) = &args.action {
+        return trial::run(name, args.json, config).await;
+    }
     let path = args.ledger.path(config)?;
-    if let Some(Action::Resume { name }) = args.action {
-        return resume(&path, &name).await;
+    match args.action {
+        Some(Action::Pause { name }) => return turn(&path, &name, TargetState::Paused).await,
+        Some(Action::Resume { name }) => return turn(&path, &name, TargetState::Active).await,
+        Some(Action::Test { .. }) | None => {}
     }
     let rows = Reader::open(&path).await?.list_targets().await?;
     if args.json {
@@ -52,14 +70,30 @@ pub async fn run(args: TargetsArgs, config: Option<PathBuf>) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-async fn resume(path: &std::path::Path, name: &str) -> Result<Exit, Failure> {
-    let reader = Reader::open(path).await?;
-    require_known(&reader, name).await?;
+/// Pauses or resumes a target and says how it stands then.
+async fn turn(path: &Path, name: &str, wanted: TargetState) -> Result<Exit, Failure> {
+    require_known(&Reader::open(path).await?, name).await?;
     let ledger = Ledger::open_beside(path, Clock::system()).await?;
-    let was_gone = ledger.resume_target(name).await?;
+    let turned = match wanted {
+        TargetState::Active => ledger.resume_target(name).await,
+        TargetState::Paused | TargetState::Gone => ledger.pause_target(name).await,
+    };
+    let found = ledger.reader().find_target(name).await;
     ledger.close().await;
-    println!("{name} {}", if was_gone { "is active again" } else { "was active already" });
+    let (turned, state) = (turned?, found?.map_or(wanted, |(_, state)| state));
+    println!("{name} {}", told(turned, state));
     Ok(Exit::Done)
+}
+
+/// How a target stands after a pause or a resumption that did something, or did not.
+fn told(turned: bool, state: TargetState) -> &'static str {
+    match (state, turned) {
+        (TargetState::Active, true) => "is active again",
+        (TargetState::Active, false) => "was active already",
+        (TargetState::Paused, true) => "is paused: nothing is sent to it until it is resumed",
+        (TargetState::Paused, false) => "was paused already",
+        (TargetState::Gone, _) => "is gone: nothing is sent to it until it is resumed",
+    }
 }
 
 /// The key of a target, or a failure that names those there are.

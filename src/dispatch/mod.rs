@@ -13,9 +13,11 @@ mod request;
 mod run;
 mod settling;
 mod target;
+mod trial;
 mod worker;
 
 pub use target::{Target, TargetError};
+pub use trial::{TEST_TYPE, send_test};
 pub use worker::Worker;
 
 #[cfg(test)]

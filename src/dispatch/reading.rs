@@ -9,6 +9,15 @@ use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
 use crate::storage::{Due, Ledger, StorageError, TargetState};
 
+/// Whether the ledger may hold something that the queue does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It may: read on from where the last reading ended.
+    Again,
+    /// It does not, as far as the last reading showed.
+    Done,
+}
+
 /// What one reading brought.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -17,7 +26,8 @@ pub(super) struct Reading {
     pub(super) next_retry: Option<Timestamp>,
     /// There was no more of it.
     pub(super) is_whole: bool,
-    pub(super) is_gone: bool,
+    /// Nothing is owed now unless it is active.
+    pub(super) state: TargetState,
 }
 
 /// What is to be read.
@@ -33,19 +43,20 @@ pub(super) struct Wanted {
     pub(super) is_strict: bool,
 }
 
-/// Reads what is owed. Dropping it changes nothing.
+/// Reads the target's state, and what is owed to it where that is `wanted`. Dropping it
+/// changes nothing.
 pub(super) async fn read(
     ledger: Ledger,
     target: Arc<Target>,
-    wanted: Wanted,
+    wanted: Option<Wanted>,
 ) -> Result<Reading, StorageError> {
     let reader = ledger.reader();
-    let state = reader.find_target(target.name()).await?;
-    let is_gone = state.is_some_and(|(_, state)| state == TargetState::Gone);
-    if is_gone {
+    let found = reader.find_target(target.name()).await?;
+    let state = found.map_or(TargetState::Active, |(_, state)| state);
+    let (Some(wanted), TargetState::Active) = (wanted, state) else {
         let (fresh, retries) = (Vec::new(), Vec::new());
-        return Ok(Reading { fresh, retries, next_retry: None, is_whole: true, is_gone });
-    }
+        return Ok(Reading { fresh, retries, next_retry: None, is_whole: true, state });
+    };
     if wanted.is_strict {
         return read_head(&ledger, &target, wanted.now).await;
     }
@@ -55,7 +66,7 @@ pub(super) async fn read(
     let next_retry = reader.find_next_retry(target.id, now).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_whole = fresh.len() < limit && retries.len() < limit;
-    Ok(Reading { fresh, retries, next_retry, is_whole, is_gone })
+    Ok(Reading { fresh, retries, next_retry, is_whole, state })
 }
 
 /// For strict order: the oldest delivery if it is due, and nothing else.
@@ -73,7 +84,8 @@ async fn read_head(
         .collect();
     // With the head in hand, what follows it can only be read when it is settled.
     let is_whole = fresh.is_empty();
-    Ok(Reading { fresh, retries: Vec::new(), next_retry, is_whole, is_gone: false })
+    let state = TargetState::Active;
+    Ok(Reading { fresh, retries: Vec::new(), next_retry, is_whole, state })
 }
 
 /// Waits for a future that may not be there; there is none afterwards.

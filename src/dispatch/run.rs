@@ -5,8 +5,8 @@
 //! - At most `concurrency` requests are under way, and at most two windows in memory.
 //! - Reading, attempting and settling go on at the same time; outcomes that come in while
 //!   a commit is under way go into the next one together.
-//! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay from
-//!   another process, costs a second.
+//! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay or a
+//!   pause from another process, costs a second.
 //! - What a reading shows as pending may have been settled while it went on: the queue
 //!   does not take it up again.
 //! - Nothing new is sent while the ledger takes no outcomes: what a crash would repeat
@@ -15,7 +15,6 @@
 //! Races accepted: an attempt that has reached the target but is not settled when the
 //! process dies is made again, with the same id.
 
-use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,21 +29,18 @@ use crate::config::Order;
 use crate::dispatch::attempt::pause_until;
 use crate::dispatch::carry::{Ended, carry};
 use crate::dispatch::queue::{Gathering, Load, Queue};
-use crate::dispatch::reading::{Reading, Wanted, read, ready};
-use crate::dispatch::settling::{Settled, settle};
+use crate::dispatch::reading::{Look, Reading, Wanted, read, ready};
+use crate::dispatch::settling::{Settled, log, settle, take};
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
 use crate::model::delivery::Fate;
 use crate::model::event::Sequence;
 use crate::model::outcome::Outcome;
 use crate::model::timestamp::Timestamp;
-use crate::storage::{Ledger, StorageError};
+use crate::storage::{Ledger, StorageError, TargetState};
 
 /// How long a nudge that got lost can delay a delivery.
 const SLOW_TICK: Duration = Duration::from_secs(1);
-
-/// Settlements in one transaction: bounds how long others wait for the writer.
-const SETTLE_MAX: usize = 1000;
 
 /// How long an outcome waits for others to be committed with, unless [`SETTLE_FULL`] of
 /// them are there: each commit costs a flush to disk and some ten pages.
@@ -56,15 +52,6 @@ const SETTLE_FULL: usize = 128;
 /// Outcomes that may wait for their commit, as a multiple of what may be under way: what
 /// a crash can repeat is bounded by it.
 const UNSETTLED_MAX: usize = 4;
-
-/// Whether the ledger may hold something that the queue does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    /// It may: read on from where the last reading ended.
-    Again,
-    /// It does not, as far as the last reading showed.
-    Done,
-}
 
 /// A worker at work.
 pub(super) struct Run {
@@ -91,7 +78,10 @@ pub(super) struct Run {
     after: Sequence,
     next_retry: Option<Timestamp>,
     paused_until: Option<Timestamp>,
-    is_gone: bool,
+    /// As the last reading showed it, or gone since.
+    state: TargetState,
+    /// A second has passed since the state was read.
+    is_state_old: bool,
     /// The ledger did not take the last outcomes.
     is_stuck: bool,
     is_stopping: bool,
@@ -120,7 +110,8 @@ impl Run {
             after: 0,
             next_retry: None,
             paused_until: None,
-            is_gone: false,
+            state: TargetState::Active,
+            is_state_old: false,
             is_stuck: false,
             is_stopping: false,
         }
@@ -180,9 +171,9 @@ impl Run {
         self.ended.is_empty() && self.settling.is_none()
     }
 
-    /// Looks at everything anew: for replays, and after a pause.
+    /// Looks at everything anew: for replays, for pauses, and after one.
     fn look_at_everything(&mut self) {
-        self.look = Look::Again;
+        (self.look, self.is_state_old) = (Look::Again, true);
         self.after = 0;
     }
 
@@ -192,8 +183,13 @@ impl Run {
         let has_room = self.queue.fresh().max(self.queue.retries()) <= window / 2
             && self.queue.held() <= 2 * window;
         let has_head = self.is_strict() && self.queue.held() > 0;
-        let is_blind = self.is_gone && !self.is_settled();
-        self.reading.is_none() && has_room && !has_head && !is_blind && !self.is_held_up()
+        self.may_read_state() && has_room && !has_head && !self.is_held_up()
+    }
+
+    /// Whether the ledger holds the target's state: a 410 may wait for its commit.
+    fn may_read_state(&self) -> bool {
+        let is_ahead = self.state != TargetState::Active && !self.is_settled();
+        self.reading.is_none() && !is_ahead
     }
 
     /// Whether nothing may be sent, for a reason that the ledger does not hold.
@@ -207,6 +203,10 @@ impl Run {
         let now = self.clock.now();
         let has_due_retry = self.next_retry.is_some_and(|at| at <= now);
         if !self.may_read() || (self.look == Look::Done && !has_due_retry) {
+            // There may be no use for deliveries, but a pause is seen within a second.
+            if self.is_state_old && self.may_read_state() {
+                self.start_reading(None);
+            }
             return;
         }
         let wanted = Wanted {
@@ -218,6 +218,11 @@ impl Run {
         };
         self.look = Look::Done;
         self.next_retry = self.next_retry.filter(|at| *at > now);
+        self.start_reading(Some(wanted));
+    }
+
+    fn start_reading(&mut self, wanted: Option<Wanted>) {
+        self.is_state_old = false;
         self.queue.begin_reading();
         self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
     }
@@ -240,7 +245,13 @@ impl Run {
         if !reading.is_whole {
             self.look = Look::Again;
         }
-        self.is_gone = reading.is_gone;
+        if mem::replace(&mut self.state, reading.state) != reading.state {
+            tracing::info!(target.name = self.target.name(), "is {} now", reading.state.as_str());
+        }
+        if reading.state != TargetState::Active {
+            self.queue.clear();
+            self.after = 0;
+        }
         // What failed a moment ago may not have been in the ledger yet.
         self.next_retry = self.next_retry.into_iter().chain(reading.next_retry).min();
         self.queue.extend_fresh(reading.fresh, self.clock.uptime());
@@ -249,7 +260,7 @@ impl Run {
     }
 
     fn launch(&mut self) {
-        if self.is_gone || self.is_held_up() {
+        if self.state != TargetState::Active || self.is_held_up() {
             return;
         }
         let uptime = self.clock.uptime();
@@ -294,21 +305,13 @@ impl Run {
         }
         if attempt.outcome == Outcome::Gone {
             // A reading under way may still have seen it active.
-            (self.is_gone, self.reading) = (true, None);
+            (self.state, self.reading) = (TargetState::Gone, None);
             self.look_at_everything();
         }
         if let Fate::RetryAt(at) = ended.settlement.fate {
             self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
         }
-        if let Some(reason) = attempt.outcome.reason() {
-            tracing::debug!(
-                target.name = self.target.name(),
-                event.sequence = ended.settlement.sequence,
-                http.status = attempt.status,
-                %reason,
-                "an attempt did not deliver"
-            );
-        }
+        log(&self.target, &ended.settlement);
         if self.ended.is_empty() {
             self.ended_since = Instant::now();
         }
@@ -335,12 +338,7 @@ impl Run {
         if self.settling.is_some() || is_empty || !self.gathering().is_zero() {
             return;
         }
-        // A delivery may stand in a transaction once; its next round waits for the next.
-        let mut seen = HashSet::new();
-        let (now, later): (Vec<_>, Vec<_>) = mem::take(&mut self.ended)
-            .into_iter()
-            .partition(|ended| seen.len() < SETTLE_MAX && seen.insert(ended.settlement.sequence));
-        self.ended = later;
+        let now = take(&mut self.ended);
         self.ended_since = Instant::now();
         self.committing = now.len();
         let delay = if self.is_stuck { SLOW_TICK } else { Duration::ZERO };

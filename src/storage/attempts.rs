@@ -1,10 +1,76 @@
 //! Attempts: one row for each HTTP request for a delivery.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use crate::storage::Reader;
 use crate::storage::error::StorageError;
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
+
+/// One line of `attempt_log`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct AttemptRow {
+    /// The event's id.
+    pub event_id: String,
+    /// The target's name.
+    pub target: String,
+    /// From 1, replays included.
+    pub number: i64,
+    /// RFC 3339 UTC.
+    pub started_at: String,
+    /// Until the end of the answer, or until it failed.
+    pub duration_ms: f64,
+    /// HTTP status; `None` when there was no answer.
+    pub status: Option<i64>,
+    /// Why it did not deliver; `None` when it did.
+    pub reason: Option<String>,
+    /// The beginning of the answer or of the error, redacted; `None` when there was nothing.
+    pub answer: Option<String>,
+}
+
+impl Reader {
+    /// Lines of `attempt_log` for the event with this id, to all targets or to one, in the
+    /// order of targets and numbers; at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_attempts(
+        &self,
+        event_id: &str,
+        target: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AttemptRow>, StorageError> {
+        // Ids are indexed within their namespaces, of which there are few.
+        let rows = sqlx::query(
+            "SELECT event_id, target, number, started_at, duration_ms, status, reason, answer
+             FROM attempt_log
+             WHERE sequence IN (SELECT sequence FROM event
+                                WHERE origin_id IN (SELECT id FROM origin) AND id = $1)
+               AND ($2 IS NULL OR target = $2)
+             ORDER BY target, sequence, number
+             LIMIT $3",
+        )
+        .bind(event_id)
+        .bind(target)
+        .bind(limit)
+        .fetch_all(&self.0)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AttemptRow {
+                    event_id: row.try_get(0)?,
+                    target: row.try_get(1)?,
+                    number: row.try_get(2)?,
+                    started_at: row.try_get(3)?,
+                    duration_ms: row.try_get(4)?,
+                    status: row.try_get(5)?,
+                    reason: row.try_get(6)?,
+                    answer: row.try_get(7)?,
+                })
+            })
+            .collect()
+    }
+}
 
 /// Inserts the attempts of deliveries that are being settled; their number is the
 /// delivery's count of attempts, which must have been raised before.

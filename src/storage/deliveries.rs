@@ -7,9 +7,9 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use crate::model::delivery::Status;
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
+use crate::storage::Reader;
 use crate::storage::error::StorageError;
 use crate::storage::targets::TargetId;
-use crate::storage::{Ledger, Reader};
 
 /// A delivery that is owed now, with what it takes to make it.
 #[derive(Clone, Debug)]
@@ -64,18 +64,6 @@ pub struct DeliveryFilter {
     pub event_id: Option<String>,
     /// Rows at most, newest events first.
     pub limit: u32,
-}
-
-/// Which deliveries to make again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replay {
-    /// One event, by its id, to one target, whether or not it has had it.
-    Event {
-        /// The event's id.
-        id: String,
-    },
-    /// Every dead letter of the target.
-    DeadLetters,
 }
 
 /// Makes a delivery of each event from `first` on to the target of that name.
@@ -236,70 +224,6 @@ impl Reader {
         let rows = query.build().fetch_all(&self.0).await?;
         rows.iter().map(delivery_row).collect()
     }
-}
-
-impl Ledger {
-    /// Makes deliveries to a target pending again, with a fresh retry schedule, and records
-    /// that an operator asked for it. Returns how many.
-    ///
-    /// # Errors
-    /// On any error nothing is replayed.
-    pub async fn replay(&self, target: TargetId, replay: Replay) -> Result<u64, StorageError> {
-        let now = self.shared.clock.now();
-        self.writer
-            .run(move |connection| {
-                Box::pin(async move { apply_replay(connection, target, &replay, now).await })
-            })
-            .await
-    }
-}
-
-async fn apply_replay(
-    connection: &mut SqliteConnection,
-    target: TargetId,
-    replay: &Replay,
-    now: Timestamp,
-) -> Result<u64, StorageError> {
-    let (done, selection) = match replay {
-        Replay::Event { id } => {
-            let done = sqlx::query(
-                "INSERT INTO delivery (sequence, target_id, status)
-                 SELECT sequence, $1, 'pending' FROM event WHERE id = $2
-                 ON CONFLICT (sequence, target_id) DO UPDATE
-                 SET status = 'pending', step = 0, first_attempt_us = NULL,
-                     next_attempt_us = NULL, settled_us = NULL",
-            )
-            .bind(target)
-            .bind(id)
-            .execute(&mut *connection)
-            .await?;
-            (done, format!("event {id}"))
-        }
-        Replay::DeadLetters => {
-            let done = sqlx::query(
-                "UPDATE delivery
-                 SET status = 'pending', step = 0, first_attempt_us = NULL,
-                     next_attempt_us = NULL, settled_us = NULL
-                 WHERE target_id = $1 AND status = 'dead'",
-            )
-            .bind(target)
-            .execute(&mut *connection)
-            .await?;
-            (done, "dead letters".to_owned())
-        }
-    };
-    let count = done.rows_affected();
-    sqlx::query(
-        "INSERT INTO replay (requested_us, target_id, selection, deliveries)
-         VALUES ($1, $2, $3, $4)",
-    )
-    .bind(now.micros())
-    .bind(target)
-    .bind(selection)
-    .bind(i64::try_from(count).unwrap_or(i64::MAX))
-    .execute(connection)
-    .await?;
-    Ok(count)
 }
 
 fn due(row: &SqliteRow) -> Result<Due, StorageError> {

@@ -3,40 +3,10 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use crate::model::delivery::Status;
-use crate::model::event::{Route, Sequence};
-use crate::model::timestamp::Timestamp;
+use crate::model::event::Sequence;
 use crate::storage::Reader;
 use crate::storage::error::StorageError;
-
-/// Which events to list. Everything given must hold.
-#[derive(Clone, Debug, Default)]
-pub struct HistoryFilter {
-    /// Happened at or after this instant.
-    pub from: Option<Timestamp>,
-    /// Happened before this instant.
-    pub until: Option<Timestamp>,
-    /// Of this source, by its name in the configuration.
-    pub source: Option<String>,
-    /// Of this category, normalised.
-    pub category: Option<String>,
-    /// By this user: part of the name, whatever its case.
-    pub user: Option<String>,
-    /// With this text in the description or the data, whatever its case.
-    pub text: Option<String>,
-    /// That came first by this route.
-    pub route: Option<Route>,
-    /// That have a delivery in this status.
-    pub delivery: Option<Status>,
-    /// The event with this id.
-    pub id: Option<String>,
-    /// Only above this sequence.
-    pub after: Option<Sequence>,
-    /// Rows at most.
-    pub limit: u32,
-    /// Oldest first instead of newest first.
-    pub oldest_first: bool,
-}
+use crate::storage::filter::HistoryFilter;
 
 /// One line of `history`; instants are RFC 3339 UTC with milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -98,6 +68,31 @@ impl Reader {
         rows.iter().map(|row| history_row(row).map_err(StorageError::from)).collect()
     }
 
+    /// The structured CloudEvents of the events that [`Reader::list_history`] lists, byte
+    /// for byte what targets get, each with its sequence.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_bodies(
+        &self,
+        filter: &HistoryFilter,
+    ) -> Result<Vec<(Sequence, String)>, StorageError> {
+        let mut query = QueryBuilder::new("SELECT e.sequence, e.body FROM event e WHERE true");
+        filter.push_to(&mut query);
+        Ok(query.build_query_as().fetch_all(&self.0).await?)
+    }
+
+    /// The sequence of the newest event; 0: there is none.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find_last_sequence(&self) -> Result<Sequence, StorageError> {
+        let last = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM event")
+            .fetch_one(&self.0)
+            .await?;
+        Ok(last)
+    }
+
     /// How many events the ledger holds, and the sequence of the last one (0: none).
     ///
     /// # Errors
@@ -132,61 +127,8 @@ fn selection(filter: &HistoryFilter) -> QueryBuilder<Sqlite> {
          h.source_name \
          FROM history h JOIN event e ON e.sequence = h.sequence WHERE true",
     );
-    if let Some(from) = filter.from {
-        query.push(" AND e.occurred_us >= ").push_bind(from.micros());
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND e.occurred_us < ").push_bind(until.micros());
-    }
-    if let Some(source) = &filter.source {
-        query.push(" AND h.source_name = ").push_bind(source.clone());
-    }
-    if let Some(category) = &filter.category {
-        query.push(" AND e.category = ").push_bind(category.clone());
-    }
-    if let Some(user) = &filter.user {
-        query.push(" AND lower(e.username) LIKE ").push_bind(like(user)).push(" ESCAPE '\\'");
-    }
-    if let Some(text) = &filter.text {
-        query.push(" AND (lower(e.description) LIKE ").push_bind(like(text));
-        query.push(" ESCAPE '\\' OR lower(h.data) LIKE ").push_bind(like(text));
-        query.push(" ESCAPE '\\')");
-    }
-    if let Some(route) = filter.route {
-        query.push(" AND e.first_route = ").push_bind(route.as_str());
-    }
-    if let Some(status) = filter.delivery {
-        query
-            .push(" AND EXISTS (SELECT 1 FROM delivery d WHERE d.sequence = e.sequence AND d.status = ")
-            .push_bind(status.as_str())
-            .push(")");
-    }
-    if let Some(id) = &filter.id {
-        query.push(" AND e.id = ").push_bind(id.clone());
-    }
-    if let Some(after) = filter.after {
-        query.push(" AND e.sequence > ").push_bind(after);
-    }
-    query.push(if filter.oldest_first {
-        " ORDER BY e.sequence LIMIT "
-    } else {
-        " ORDER BY e.sequence DESC LIMIT "
-    });
-    query.push_bind(filter.limit);
+    filter.push_to(&mut query);
     query
-}
-
-/// A pattern that finds `text` anywhere, taken literally.
-fn like(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.to_lowercase().chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 fn history_row(row: &SqliteRow) -> Result<HistoryRow, sqlx::Error> {

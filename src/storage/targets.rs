@@ -4,6 +4,7 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
+use crate::storage::operations::{self, Verb};
 use crate::storage::{Ledger, Reader};
 
 /// A target's key in the ledger.
@@ -15,6 +16,8 @@ pub type TargetId = i64;
 pub enum TargetState {
     /// It gets its deliveries.
     Active,
+    /// An operator paused it: nothing is sent until an operator resumes it.
+    Paused,
     /// It answered 410: nothing is sent until an operator resumes it.
     Gone,
 }
@@ -25,6 +28,7 @@ impl TargetState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Paused => "paused",
             Self::Gone => "gone",
         }
     }
@@ -32,6 +36,7 @@ impl TargetState {
     fn from_column(text: &str) -> Result<Self, StorageError> {
         match text {
             "active" => Ok(Self::Active),
+            "paused" => Ok(Self::Paused),
             "gone" => Ok(Self::Gone),
             other => Err(StorageError::Inconsistent(format!("a target in state {other:?}"))),
         }
@@ -129,28 +134,62 @@ impl Ledger {
             .await
     }
 
-    /// Lets a target that is gone have its deliveries again; `false` when it was not gone.
+    /// Has nothing more sent to an active target until it is resumed, and records that an
+    /// operator asked for it; `false` when it was not active. Its deliveries stay pending.
+    ///
+    /// # Errors
+    /// On any error its state is as before.
+    pub async fn pause_target(&self, name: &str) -> Result<bool, StorageError> {
+        self.turn(name, Verb::Pause).await
+    }
+
+    /// Lets a target that is paused or gone have its deliveries again, and records that an
+    /// operator asked for it; `false` when it was active.
     ///
     /// # Errors
     /// On any error its state is as before.
     pub async fn resume_target(&self, name: &str) -> Result<bool, StorageError> {
+        self.turn(name, Verb::Resume).await
+    }
+
+    async fn turn(&self, name: &str, verb: Verb) -> Result<bool, StorageError> {
         let (name, now) = (name.to_owned(), self.shared.clock.now());
         self.writer
             .run(move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "UPDATE target SET state = 'active', since_us = $2
-                         WHERE name = $1 AND state = 'gone'",
-                    )
-                    .bind(name)
-                    .bind(now.micros())
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                Box::pin(async move { turn(connection, &name, verb, now).await })
             })
             .await
     }
+}
+
+/// Moves a target to the state that `verb` asks for; `false` when it is there already, or
+/// gone and to be paused.
+async fn turn(
+    connection: &mut SqliteConnection,
+    name: &str,
+    verb: Verb,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let statement = match verb {
+        Verb::Pause => {
+            "UPDATE target SET state = 'paused', since_us = $2
+             WHERE name = $1 AND state = 'active'
+             RETURNING id"
+        }
+        Verb::Resume => {
+            "UPDATE target SET state = 'active', since_us = $2
+             WHERE name = $1 AND state <> 'active'
+             RETURNING id"
+        }
+    };
+    let id: Option<TargetId> = sqlx::query_scalar(statement)
+        .bind(name)
+        .bind(now.micros())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(id) = id else { return Ok(false) };
+    operations::insert(connection, verb, id, now).await?;
+    Ok(true)
 }
 
 impl Reader {

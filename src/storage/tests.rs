@@ -48,6 +48,16 @@ impl Fixture {
         self.ledger.reader().find_target(name).await.unwrap().unwrap().0
     }
 
+    /// Replays all at once, under the name of its kind; the sequences.
+    async fn replay(&self, replay: &Replay) -> Vec<i64> {
+        let found = self.ledger.reader().list_replay(replay, 0, 9).await.unwrap();
+        let words = format!("{:?}", replay.which);
+        let operation = self.ledger.begin_replay(replay.target, words).await.unwrap();
+        let step = self.ledger.replay(operation, replay.target, replay.which, found.clone());
+        assert_eq!(step.await.unwrap(), u64::try_from(found.len()).unwrap());
+        found
+    }
+
     async fn row(&self, name: &str) -> TargetRow {
         let rows = self.ledger.reader().list_targets().await.unwrap();
         rows.into_iter().find(|row| row.name == name).unwrap()
@@ -103,6 +113,10 @@ fn settlement(sequence: i64, outcome: Outcome, fate: Fate) -> Settlement {
         answer: None,
     };
     Settlement { sequence, attempt, fate }
+}
+
+fn replay(target: TargetId, which: Which, filter: HistoryFilter) -> Replay {
+    Replay { target, which, filter, scope: None }
 }
 
 fn delivered(sequence: i64) -> Settlement {
@@ -262,13 +276,133 @@ async fn a_replay_makes_deliveries_pending_again_and_is_recorded() {
     let siem = f.target("siem").await;
     let dead = settlement(1, Outcome::Rejected, Fate::Dead(Reason::Rejected));
     f.ledger.settle(siem, vec![dead, delivered(2)]).await.unwrap();
-    assert_eq!(f.ledger.replay(siem, Replay::DeadLetters).await.unwrap(), 1);
-    assert_eq!(f.ledger.replay(siem, Replay::Event { id: "b".to_owned() }).await.unwrap(), 1);
-    assert_eq!(f.ledger.replay(siem, Replay::Event { id: "x".to_owned() }).await.unwrap(), 0);
+    let dead = replay(siem, Which::DeadLetters, HistoryFilter::default());
+    assert_eq!(f.replay(&dead).await, [1]);
+    let id = |id: &str| HistoryFilter { id: Some(id.to_owned()), ..Default::default() };
+    assert_eq!(f.replay(&replay(siem, Which::Every, id("b"))).await, [2]);
+    assert!(f.replay(&replay(siem, Which::Every, id("x"))).await.is_empty());
     assert_eq!(f.row("siem").await.pending, 2);
     f.ledger.settle(siem, vec![delivered(1), delivered(2)]).await.unwrap();
     assert_eq!(f.count("attempt_log").await, 4);
-    assert_eq!(f.count("replay").await, 3);
+    let recorded: Vec<(String, i64)> =
+        sqlx::query_as("SELECT selection, deliveries FROM operation_log WHERE verb = 'replay'")
+            .fetch_all(&f.ledger.reader().0)
+            .await
+            .unwrap();
+    let expected = [("DeadLetters", 1), ("Every", 1), ("Every", 0)];
+    assert_eq!(recorded, expected.map(|(which, count)| (which.to_owned(), count)));
+}
+
+#[tokio::test]
+async fn what_a_target_missed_is_what_it_neither_had_nor_is_owed() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["had", "dead", "owed"])).await.unwrap();
+    f.ledger.ingest(Ingest { targets: Vec::new(), ..ingest(&["before"]) }).await.unwrap();
+    let elsewhere = Ingest { source: "staging".to_owned(), ..ingest(&["elsewhere"]) };
+    f.ledger.ingest(Ingest { targets: Vec::new(), ..elsewhere }).await.unwrap();
+    let siem = f.target("siem").await;
+    let dead = settlement(2, Outcome::Rejected, Fate::Dead(Reason::Rejected));
+    f.ledger.settle(siem, vec![delivered(1), dead]).await.unwrap();
+
+    let missed = replay(siem, Which::Missed, HistoryFilter::default());
+    let scope = Scope { sources: vec!["production".to_owned()], routes: vec![Route::Poll] };
+    let pushed = Scope { sources: vec!["*".to_owned()], routes: vec![Route::Push] };
+    let reader = f.ledger.reader();
+    let scoped = |scope: &Scope| Replay { scope: Some(scope.clone()), ..missed.clone() };
+    assert!(reader.list_replay(&scoped(&pushed), 0, 9).await.unwrap().is_empty());
+    assert_eq!(reader.list_replay(&scoped(&scope), 0, 9).await.unwrap(), [2, 4]);
+    assert_eq!(reader.list_replay(&missed, 2, 1).await.unwrap(), [4]);
+    assert_eq!(reader.count_replay(&missed).await.unwrap(), 3);
+    assert_eq!(f.replay(&missed).await, [2, 4, 5]);
+    assert_eq!(reader.count_replay(&missed).await.unwrap(), 0);
+    assert_eq!(f.row("siem").await.pending, 4);
+}
+
+#[tokio::test]
+async fn a_step_of_a_replay_leaves_alone_what_has_been_delivered_meanwhile() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    let siem = f.target("siem").await;
+    f.ledger.settle(siem, vec![delivered(1)]).await.unwrap();
+    let operation = f.ledger.begin_replay(siem, "missed".to_owned()).await.unwrap();
+    let step = f.ledger.replay(operation, siem, Which::Missed, vec![1, 2, 77]).await.unwrap();
+    assert_eq!((step, f.row("siem").await.pending), (0, 1));
+}
+
+#[tokio::test]
+async fn pauses_and_resumptions_are_recorded_when_they_change_something() {
+    let f = Fixture::new().await;
+    assert!(!f.ledger.resume_target("siem").await.unwrap());
+    assert!(f.ledger.pause_target("siem").await.unwrap());
+    assert!(!f.ledger.pause_target("siem").await.unwrap());
+    assert_eq!(f.row("siem").await.state, TargetState::Paused);
+    assert!(f.ledger.resume_target("siem").await.unwrap());
+    let verbs: Vec<String> = sqlx::query_scalar("SELECT verb FROM operation_log ORDER BY id")
+        .fetch_all(&f.ledger.reader().0)
+        .await
+        .unwrap();
+    assert_eq!(verbs, ["pause", "resume"]);
+}
+
+#[tokio::test]
+async fn a_stretch_of_time_is_enclosed_by_its_sequences() {
+    let f = Fixture::new().await;
+    let at = |secs: i64| Some(Timestamp::from_secs(1_734_698_000 + secs));
+    for (id, secs) in [("a", 10), ("b", 30), ("c", 20), ("d", 40)] {
+        let mut batch = ingest(&[id]);
+        batch.events[0].occurred_at = at(secs).unwrap();
+        f.ledger.ingest(batch).await.unwrap();
+    }
+    for (from, until, expected, ids) in [
+        (None, None, (Some(0), Some(4)), vec!["a", "b", "c", "d"]),
+        (at(20), None, (Some(1), Some(4)), vec!["b", "c", "d"]),
+        (at(15), at(35), (Some(1), Some(3)), vec!["b", "c"]),
+        (at(15), at(25), (Some(2), Some(3)), vec!["c"]),
+        (at(50), None, (Some(0), Some(0)), vec![]),
+    ] {
+        let filter = HistoryFilter { from, until, limit: 9, ..Default::default() };
+        let filter = f.ledger.reader().enclose(filter).await.unwrap();
+        assert_eq!((filter.after, filter.through), expected, "{from:?} {until:?}");
+        let found = f.ledger.reader().list_bodies(&filter).await.unwrap();
+        let found: Vec<String> =
+            found.iter().map(|(_, body)| json::parse(body.as_bytes()).unwrap().id).collect();
+        assert_eq!(found, ids, "{from:?} {until:?}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_are_listed_by_event_and_target() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    for name in ["siem", "oncall"] {
+        f.ledger.settle(f.target(name).await, vec![delivered(1), delivered(2)]).await.unwrap();
+    }
+    let reader = f.ledger.reader();
+    let rows = reader.list_attempts("a", None, 9).await.unwrap();
+    let targets: Vec<&str> = rows.iter().map(|row| row.target.as_str()).collect();
+    assert_eq!(targets, ["oncall", "siem"]);
+    let rows = reader.list_attempts("a", Some("siem"), 9).await.unwrap();
+    assert_eq!((rows.len(), rows[0].number, rows[0].status), (1, 1, Some(200)));
+    assert!(reader.list_attempts("x", None, 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn who_follows_sees_what_comes_while_daemons_come_and_go() {
+    let f = Fixture::new().await;
+    let path = f.path();
+    f.ledger.close().await;
+    let mut follower = Follower::open(&path).await.unwrap();
+    for (id, expected) in [("a", 1), ("b", 2)] {
+        assert_eq!(
+            follower.reader().await.unwrap().find_last_sequence().await.unwrap(),
+            expected - 1
+        );
+        let ledger = Ledger::open(&path, f.clock.clone()).await.unwrap();
+        ledger.ingest(ingest(&[id])).await.unwrap();
+        let seen = follower.reader().await.unwrap().find_last_sequence().await;
+        assert_eq!(seen.unwrap(), expected);
+        ledger.close().await;
+    }
 }
 
 #[tokio::test]

@@ -42,10 +42,13 @@ async fn all_say(home: &Home, commands: &[&[&str]], code: i32, words: &[&str]) {
     }
 }
 
-const READING: [&[&str]; 5] = [
+const READING: [&[&str]; 8] = [
     &["history"],
+    &["tail"],
+    &["export", "--format", "csv"],
     &["deliveries"],
     &["targets"],
+    &["targets", "pause", "siem"],
     &["backup", "copy.db"],
     &["replay", "--target", "siem", "--dead"],
 ];
@@ -264,6 +267,9 @@ async fn what_makes_no_sense_on_the_command_line_is_2() {
         &["deliveries", "--status", "lost"],
         &["replay", "--target", "siem"],
         &["replay", "--target", "siem", "--event", "x", "--dead"],
+        &["replay", "--target", "siem", "--missed"],
+        &["deliveries", "--attempts"],
+        &["export"],
         &["sink", "--listen", "nonsense"],
         &["simulate", "--rate", "many"],
     ] {
@@ -279,7 +285,8 @@ async fn what_the_ledger_does_not_know_is_told_with_what_it_does() {
     let (_cloud, home) = filled(1).await;
     let words = ["no target \"nope\"", "siem"];
     all_say(&home, &[&["replay", "--target", "nope", "--dead"]], 1, &words).await;
-    all_say(&home, &[&["targets", "resume", "nope"]], 1, &words).await;
+    all_say(&home, &[&["targets", "resume", "nope"], &["targets", "pause", "nope"]], 1, &words)
+        .await;
     all_say(&home, &[&["replay", "--target", "siem", "--event", "x"]], 1, &["no event \"x\""])
         .await;
 }
@@ -292,6 +299,7 @@ async fn a_query_that_nothing_matches_is_no_failure() {
         &["history", "--since", "1s"],
         &["history", "--source", "nope"],
         &["deliveries", "--target", "nope"],
+        &["deliveries", "--event", "x", "--attempts"],
     ] {
         let done = home.command(args).await;
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{args:?}");

@@ -276,6 +276,8 @@ async fn run_every_command(home: &Home) {
         &["history"],
         &["history", "--json"],
         &["history", "--format", "csv"],
+        &["export", "--format", "csv"],
+        &["export", "--format", "cloudevents"],
         &["deliveries"],
         &["deliveries", "--json"],
         &["targets"],

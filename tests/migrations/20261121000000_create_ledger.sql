@@ -66,5 +66,7 @@ INSERT INTO quarantined (id, source_id, route, received_us, reason, raw, digest)
 VALUES (1, 1, 'poll', 1795219207123456, 'it has no id', '{"category":"User Management"}',
         '8e35c2cd3bf6641bdb0e2050b76932cbb2e6034a0ddacc1d9bea82a6ba57f7cf');
 
-INSERT INTO replay (id, requested_us, target_id, selection, deliveries)
-VALUES (1, 1795219240000000, 1, 'event AZ-second', 1);
+INSERT INTO operation (id, asked_us, verb, target_id, selection, deliveries)
+VALUES (1, 1795219238000000, 'pause', 1, NULL, NULL),
+       (2, 1795219239000000, 'resume', 1, NULL, NULL),
+       (3, 1795219240000000, 'replay', 1, 'event AZ-second', 1);

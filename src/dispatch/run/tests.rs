@@ -27,7 +27,7 @@ fn due(sequence: Sequence, step: u32) -> Due {
 }
 
 fn reading(fresh: Vec<Due>, retries: Vec<Due>) -> Reading {
-    Reading { fresh, retries, next_retry: None, is_whole: true, is_gone: false }
+    Reading { fresh, retries, next_retry: None, is_whole: true, state: TargetState::Active }
 }
 
 fn ended(run: &Run, sequence: Sequence, fate: Fate) -> Ended {
@@ -145,4 +145,22 @@ async fn nothing_is_sent_while_outcomes_cannot_be_stored_and_none_is_lost() {
     run.after_settling(Ok(vec![1, 2, 3])).unwrap();
     run.launch();
     assert_eq!(run.flying.len(), run.rule.slots);
+}
+
+#[tokio::test]
+async fn a_pause_is_looked_for_also_when_nothing_more_fits_and_what_waits_is_let_go() {
+    let (_bench, mut run) = run(Order::None).await;
+    let window = i64::try_from(run.rule.window()).unwrap();
+    let all = (1..=window).map(|sequence| due(sequence, 0)).collect();
+    run.after_reading(Ok(reading(all, Vec::new()))).unwrap();
+    assert!(run.queue.next(&run.rule, 0, run.clock.uptime()).is_some());
+
+    run.look_at_everything();
+    assert!(!run.may_read());
+    run.read();
+    let paused = Reading { state: TargetState::Paused, ..reading(Vec::new(), Vec::new()) };
+    assert!(run.reading.take().is_some());
+    run.after_reading(Ok(paused)).unwrap();
+    run.launch();
+    assert_eq!((run.queue.fresh(), run.queue.held(), run.flying.len()), (0, 1, 0));
 }

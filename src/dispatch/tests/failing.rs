@@ -50,6 +50,23 @@ async fn a_target_that_is_gone_gets_nothing_until_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn a_target_that_is_paused_gets_nothing_until_it_is_resumed() {
+    let stub = Stub::start(|_, _| status(200)).await;
+    let bench = Bench::new(Clock::system()).await;
+    bench.ledger.pause_target("siem").await.unwrap();
+    bench.ingest(0, 5).await;
+    let working = bench.start(config(&stub.url));
+    working.nudge.notify_one();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert!(stub.so_far().is_empty());
+
+    bench.ledger.resume_target("siem").await.unwrap();
+    bench.until_delivered().await;
+    assert_eq!(stub.so_far().len(), 5);
+    working.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_backlog_of_failing_retries_does_not_starve_fresh_deliveries() {
     let is_old = |id: &str| id[1..].parse::<usize>().unwrap() < 600;
     let stub =

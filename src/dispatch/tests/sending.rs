@@ -15,7 +15,7 @@ use crate::model::signature::{
     StandardKey, TOLERANCE, VerifyKey, verify_greenlake, verify_standard,
 };
 use crate::model::timestamp::Timestamp;
-use crate::storage::{Ledger, Replay};
+use crate::storage::{Ledger, Which};
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -131,7 +131,8 @@ async fn a_replay_by_another_process_is_noticed_without_a_nudge() {
     let path = bench.dir.path().join("t.db");
     let beside = Ledger::open_beside(&path, Clock::system()).await.unwrap();
     let before = std::time::Instant::now();
-    beside.replay(bench.target, Replay::Event { id: "e1".to_owned() }).await.unwrap();
+    let operation = beside.begin_replay(bench.target, "event e1".to_owned()).await.unwrap();
+    beside.replay(operation, bench.target, Which::Every, vec![2]).await.unwrap();
     let got = stub.got(4).await;
     // A second of the slow tick, and room for a busy machine.
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());

@@ -1,0 +1,191 @@
+//! Replays: deliveries that are made again because an operator asked.
+//!
+//! Looking for them is a reader's work, page by page; the writer is only given sequences,
+//! so that however long the search takes, nobody waits for it. Each step is recorded with
+//! what it does: a replay that is cut short is in the ledger as far as it went.
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use crate::model::event::{Route, Sequence};
+use crate::storage::bulk::chunks;
+use crate::storage::error::StorageError;
+use crate::storage::filter::HistoryFilter;
+use crate::storage::operations::{self, OperationId};
+use crate::storage::targets::TargetId;
+use crate::storage::{Ledger, Reader};
+
+/// What is to be delivered again, and to whom.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// To this target.
+    pub target: TargetId,
+    /// Which of the events of `filter`.
+    pub which: Which,
+    /// Which events; its limit and order do not matter.
+    pub filter: HistoryFilter,
+    /// What the target subscribes to; `None`: everything.
+    pub scope: Option<Scope>,
+}
+
+/// Which events are delivered again, by what became of them at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All, also those that it has had.
+    Every,
+    /// Its dead letters.
+    DeadLetters,
+    /// Those that it has not had and is not owed: dead letters, and events from before it
+    /// was a target.
+    Missed,
+}
+
+/// Of which sources, and by which first routes, a target gets events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Names of sources, or `*`.
+    pub sources: Vec<String>,
+    /// Routes.
+    pub routes: Vec<Route>,
+}
+
+impl Reader {
+    /// How many deliveries a replay would make pending.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn count_replay(&self, replay: &Replay) -> Result<i64, StorageError> {
+        let mut query = QueryBuilder::new("SELECT count(*)");
+        push_candidates(&mut query, replay);
+        Ok(query.build_query_scalar().fetch_one(&self.0).await?)
+    }
+
+    /// The events of a replay above the sequence `after`, oldest first; at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn list_replay(
+        &self,
+        replay: &Replay,
+        after: Sequence,
+        limit: u32,
+    ) -> Result<Vec<Sequence>, StorageError> {
+        let mut query = QueryBuilder::new("SELECT e.sequence");
+        let filter = HistoryFilter { after: Some(after), ..replay.filter.clone() };
+        push_candidates(&mut query, &Replay { filter, ..replay.clone() });
+        query.push(" ORDER BY e.sequence LIMIT ").push_bind(limit);
+        Ok(query.build_query_scalar().fetch_all(&self.0).await?)
+    }
+}
+
+impl Ledger {
+    /// Records that an operator asked for a replay to a target; `selection` says in words
+    /// what of. The steps of [`Ledger::replay`] follow.
+    ///
+    /// # Errors
+    /// On any error nothing is recorded.
+    pub async fn begin_replay(
+        &self,
+        target: TargetId,
+        selection: String,
+    ) -> Result<OperationId, StorageError> {
+        let now = self.shared.clock.now();
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    operations::insert_replay(connection, target, &selection, now).await
+                })
+            })
+            .await
+    }
+
+    /// Makes deliveries of these events to a target pending, with a fresh retry schedule,
+    /// as a step of a replay. Returns how many; those that no longer are what `which` asks
+    /// for are left alone. The writer is kept for as long as all of them take.
+    ///
+    /// # Errors
+    /// On any error nothing of this step is done.
+    pub async fn replay(
+        &self,
+        operation: OperationId,
+        target: TargetId,
+        which: Which,
+        sequences: Vec<Sequence>,
+    ) -> Result<u64, StorageError> {
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    let made = make_pending(connection, target, which, &sequences).await?;
+                    operations::count(connection, operation, made).await?;
+                    Ok(made)
+                })
+            })
+            .await
+    }
+}
+
+async fn make_pending(
+    connection: &mut SqliteConnection,
+    target: TargetId,
+    which: Which,
+    sequences: &[Sequence],
+) -> Result<u64, StorageError> {
+    let mut made = 0;
+    for chunk in chunks(sequences) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO delivery (sequence, target_id, status) SELECT sequence, ",
+        );
+        query.push_bind(target).push(", 'pending' FROM event WHERE sequence IN (");
+        let mut list = query.separated(", ");
+        for sequence in chunk {
+            list.push_bind(sequence);
+        }
+        query.push(
+            ") ON CONFLICT (sequence, target_id) DO UPDATE \
+             SET status = 'pending', step = 0, first_attempt_us = NULL, \
+                 next_attempt_us = NULL, settled_us = NULL",
+        );
+        if which != Which::Every {
+            query.push(" WHERE delivery.status = 'dead'");
+        }
+        made += query.build().execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(made)
+}
+
+fn push_candidates(query: &mut QueryBuilder<Sqlite>, replay: &Replay) {
+    match replay.which {
+        Which::Every => _ = query.push(" FROM event e WHERE true"),
+        Which::DeadLetters => {
+            // Dead letters have an index of their own, and are few beside events.
+            query.push(
+                " FROM delivery d CROSS JOIN event e ON e.sequence = d.sequence \
+                 WHERE d.status = 'dead' AND d.target_id = ",
+            );
+            query.push_bind(replay.target);
+            query.push(" AND d.sequence > ").push_bind(replay.filter.after.unwrap_or(0));
+        }
+        Which::Missed => {
+            query.push(
+                " FROM event e WHERE NOT EXISTS (SELECT 1 FROM delivery d \
+                 WHERE d.sequence = e.sequence AND d.status <> 'dead' AND d.target_id = ",
+            );
+            query.push_bind(replay.target).push(")");
+        }
+    }
+    replay.filter.push_conditions_to(query);
+    let Some(scope) = &replay.scope else { return };
+    if !scope.sources.iter().any(|name| name == "*") {
+        query.push(" AND e.source_id IN (SELECT id FROM source WHERE name IN (");
+        let mut list = query.separated(", ");
+        for name in &scope.sources {
+            list.push_bind(name);
+        }
+        query.push("))");
+    }
+    query.push(" AND e.first_route IN (");
+    let mut list = query.separated(", ");
+    for route in &scope.routes {
+        list.push_bind(route.as_str());
+    }
+    query.push(")");
+}
