@@ -72,7 +72,9 @@ impl Reader {
         let mut query = QueryBuilder::new("SELECT e.sequence");
         let filter = HistoryFilter { after: Some(after), ..replay.filter.clone() };
         push_candidates(&mut query, &Replay { filter, ..replay.clone() });
-        query.push(" ORDER BY e.sequence LIMIT ").push_bind(limit);
+        // By the column of the index that is walked: nothing is sorted.
+        let walked = if replay.which == Which::DeadLetters { "d" } else { "e" };
+        query.push(" ORDER BY ").push(walked).push(".sequence LIMIT ").push_bind(limit);
         Ok(query.build_query_scalar().fetch_all(&self.0).await?)
     }
 }
