@@ -73,14 +73,15 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, StorageError
     refuse_foreign(path).await?;
     let mut connection = options.connect().await.map_err(fail)?;
     require_sqlite_version(&mut connection, path).await?;
-    MIGRATIONS
-        .run(&mut connection)
-        .await
-        .map_err(|error| StorageError::at_migration(path.to_owned(), error))?;
+    // Before the first table: a ledger that a crash left half made is still known as ours.
     sqlx::query("PRAGMA application_id = 1415007314")
         .execute(&mut connection)
         .await
         .map_err(fail)?;
+    MIGRATIONS
+        .run(&mut connection)
+        .await
+        .map_err(|error| StorageError::at_migration(path.to_owned(), error))?;
     Ok(connection)
 }
 
@@ -164,7 +165,7 @@ pub(super) async fn check(
 /// Refuses a database of somebody else's before anything is written to it.
 async fn refuse_foreign(path: &Path) -> Result<(), StorageError> {
     let empty = std::fs::metadata(path).map_or(true, |meta| meta.len() == 0);
-    if empty { Ok(()) } else { require_ours(path).await.map(drop) }
+    if empty { Ok(()) } else { version(path).await.map(drop) }
 }
 
 /// Refuses a ledger that is missing, foreign, newer or older than this program.
@@ -172,22 +173,23 @@ async fn require_schema(path: &Path) -> Result<(), StorageError> {
     if !path.exists() {
         return Err(StorageError::Missing(path.to_owned()));
     }
-    let version = require_ours(path).await?;
+    let version = version(path).await?;
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
     match version.cmp(&known) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(StorageError::Newer(path.to_owned())),
         std::cmp::Ordering::Less => Err(StorageError::Unusable {
             path: path.to_owned(),
-            why: "an older version of Tailwater wrote it; start `tailwater run` once, it \
-                  brings the ledger up to date"
+            why: "an older version of Tailwater wrote it, or one that was ended while it made \
+                  it; start `tailwater run` once, it brings the ledger up to date"
                 .to_owned(),
         }),
     }
 }
 
-/// Checks that the file is a ledger; returns its schema's version.
-async fn require_ours(path: &Path) -> Result<i64, StorageError> {
+/// Checks that the file is a ledger; returns its schema's version. 0: a crash has left it
+/// before its tables were made, so that there is nothing in it of anybody's.
+async fn version(path: &Path) -> Result<i64, StorageError> {
     let fail = |error| StorageError::at_opening(path.to_owned(), &error);
     let unchanging = !with_suffix(path, "-wal").exists();
     let options = base(path).read_only(true).immutable(unchanging);
@@ -196,13 +198,19 @@ async fn require_ours(path: &Path) -> Result<i64, StorageError> {
         .fetch_one(&mut connection)
         .await
         .map_err(fail)?;
-    let version = if id == APPLICATION_ID {
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(fail)?
-    } else {
-        return Err(StorageError::Foreign(path.to_owned()));
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(fail)?;
+    let version = match (id, tables) {
+        (0 | APPLICATION_ID, 0) => 0,
+        (APPLICATION_ID, _) => {
+            sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(fail)?
+        }
+        _ => return Err(StorageError::Foreign(path.to_owned())),
     };
     connection.close().await.map_err(fail)?;
     Ok(version)
