@@ -111,6 +111,11 @@ impl Queue {
         self.held.len()
     }
 
+    /// Deliveries that were sent, or are being sent, and are not settled.
+    pub(super) fn under_way(&self) -> usize {
+        self.held.len() - self.fresh.len() - self.retries.len()
+    }
+
     /// Fresh deliveries waiting for a slot.
     pub(super) fn fresh(&self) -> usize {
         self.fresh.len()
@@ -247,6 +252,6 @@ mod tests {
         queue.extend_fresh(dues([1, 2]), Duration::ZERO);
         queue.next(&SINGLE, 0, Duration::ZERO);
         queue.clear();
-        assert_eq!((queue.held(), queue.fresh()), (1, 0));
+        assert_eq!((queue.held(), queue.fresh(), queue.under_way()), (1, 0, 1));
     }
 }

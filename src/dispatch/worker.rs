@@ -3,6 +3,8 @@
 //! Properties kept:
 //! - A delivery leaves *pending* only in the transaction that records its attempt (I5).
 //! - At most `concurrency` requests are under way, and at most two windows in memory.
+//! - At most one window, and the request that fills it, is sent and not settled: what a
+//!   crash, or a disk that is full, can make a target get twice.
 //! - Reading, attempting and settling go on at the same time; outcomes that come in while
 //!   a commit is under way go into the next one together.
 //! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay from
@@ -264,7 +266,8 @@ impl Run {
             return;
         }
         let uptime = self.clock.uptime();
-        while self.flying.len() < self.rule.slots {
+        let window = self.rule.window();
+        while self.flying.len() < self.rule.slots && self.queue.under_way() < window {
             let Some(load) = self.queue.next(&self.rule, self.flying_retries, uptime) else {
                 return;
             };
