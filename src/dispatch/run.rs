@@ -3,6 +3,8 @@
 //! Properties kept:
 //! - A delivery leaves *pending* only in the transaction that records its attempt (I5).
 //! - At most `concurrency` requests are under way, and at most two windows in memory.
+//! - At most one window, and the requests that fill it, is sent and not settled: what a
+//!   crash, or a disk that is full, can make a target get twice.
 //! - Reading, attempting and settling go on at the same time; outcomes that come in while
 //!   a commit is under way go into the next one together.
 //! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay from
@@ -53,10 +55,6 @@ const SETTLE_GATHER: Duration = Duration::from_millis(4);
 /// Outcomes that are worth a commit of their own.
 const SETTLE_FULL: usize = 128;
 
-/// Outcomes that may wait for their commit, as a multiple of what may be under way: what
-/// a crash can repeat is bounded by it.
-const UNSETTLED_MAX: usize = 4;
-
 /// Whether the ledger may hold something that the queue does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
@@ -82,8 +80,6 @@ pub(super) struct Run {
     ended: Vec<Ended>,
     /// When the first of them came.
     ended_since: Instant,
-    /// Outcomes in the commit under way.
-    committing: usize,
     settling: Option<BoxFuture<'static, Settled>>,
     reading: Option<BoxFuture<'static, Result<Reading, StorageError>>>,
     look: Look,
@@ -113,7 +109,6 @@ impl Run {
             flying_retries: 0,
             ended: Vec::new(),
             ended_since: Instant::now(),
-            committing: 0,
             settling: None,
             reading: None,
             look: Look::Again,
@@ -253,8 +248,7 @@ impl Run {
             return;
         }
         let uptime = self.clock.uptime();
-        let unsettled_max = UNSETTLED_MAX * self.rule.capacity();
-        while self.flying.len() < self.rule.slots && self.unsettled() < unsettled_max {
+        while self.flying.len() < self.rule.slots && self.queue.under_way() < self.rule.window() {
             let Some(load) = self.queue.next(&self.rule, self.flying_retries, uptime) else {
                 return;
             };
@@ -315,11 +309,6 @@ impl Run {
         self.ended.push(ended);
     }
 
-    /// Outcomes that are not in the ledger yet.
-    fn unsettled(&self) -> usize {
-        self.ended.len() + self.committing
-    }
-
     /// How long the outcomes in hand wait for others; zero when it is time to commit.
     fn gathering(&self) -> Duration {
         let is_full = self.ended.len() >= SETTLE_FULL.min(self.rule.capacity());
@@ -342,7 +331,6 @@ impl Run {
             .partition(|ended| seen.len() < SETTLE_MAX && seen.insert(ended.settlement.sequence));
         self.ended = later;
         self.ended_since = Instant::now();
-        self.committing = now.len();
         let delay = if self.is_stuck { SLOW_TICK } else { Duration::ZERO };
         let (ledger, target) = (self.ledger.clone(), self.target.clone());
         self.settling = Some(Box::pin(settle(ledger, target, now, delay)));
@@ -350,7 +338,6 @@ impl Run {
 
     fn after_settling(&mut self, settled: Settled) -> Result<(), StorageError> {
         let target = self.target.name();
-        self.committing = 0;
         match settled {
             Ok(released) => {
                 if mem::take(&mut self.is_stuck) {
