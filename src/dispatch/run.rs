@@ -85,6 +85,8 @@ pub(super) struct Run {
     look: Look,
     /// Fresh deliveries up to here have been read.
     after: Sequence,
+    /// The highest that `after` has been: above it nothing was ever taken up.
+    newest: Sequence,
     next_retry: Option<Timestamp>,
     paused_until: Option<Timestamp>,
     is_gone: bool,
@@ -113,6 +115,7 @@ impl Run {
             reading: None,
             look: Look::Again,
             after: 0,
+            newest: 0,
             next_retry: None,
             paused_until: None,
             is_gone: false,
@@ -206,6 +209,7 @@ impl Run {
         }
         let wanted = Wanted {
             after: self.after,
+            is_new: self.after >= self.newest,
             // What is held is still pending in the ledger, and is read once more.
             limit: u32::try_from(self.rule.window() + self.queue.held()).unwrap_or(u32::MAX),
             now,
@@ -229,9 +233,8 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
-        if let Some(last) = reading.fresh.last() {
-            self.after = self.after.max(last.sequence);
-        }
+        self.after = self.after.max(reading.seen);
+        self.newest = self.newest.max(self.after);
         if !reading.is_whole {
             self.look = Look::Again;
         }

@@ -16,6 +16,7 @@ mod events;
 mod history;
 mod ingest;
 mod open;
+mod recent;
 mod requests;
 mod settle;
 mod targets;
@@ -29,6 +30,7 @@ use sqlx::SqlitePool;
 use tokio_util::task::TaskTracker;
 
 use crate::model::clock::Clock;
+use crate::storage::recent::Recent;
 use crate::storage::writer::Writer;
 
 pub use deliveries::{DeliveryFilter, DeliveryRow, Due, Replay};
@@ -68,6 +70,7 @@ struct Shared {
     path: PathBuf,
     clock: Clock,
     writing: TaskTracker,
+    recent: Recent,
     /// `None` beside a daemon.
     _lock: Option<open::Lock>,
 }
@@ -113,7 +116,13 @@ impl Ledger {
             }
         });
         writing.close();
-        let shared = Arc::new(Shared { path: path.to_owned(), clock, writing, _lock: lock });
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            clock,
+            writing,
+            recent: Recent::default(),
+            _lock: lock,
+        });
         Ok(Self { reader, writer, shared })
     }
 

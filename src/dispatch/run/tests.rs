@@ -27,7 +27,7 @@ fn due(sequence: Sequence, step: u32) -> Due {
 }
 
 fn reading(fresh: Vec<Due>, retries: Vec<Due>) -> Reading {
-    Reading { fresh, retries, next_retry: None, is_whole: true, is_gone: false }
+    Reading { fresh, seen: 0, retries, next_retry: None, is_whole: true, is_gone: false }
 }
 
 fn ended(run: &Run, sequence: Sequence, fate: Fate) -> Ended {
