@@ -130,7 +130,7 @@ impl Queue {
 
     /// Deliveries that were sent, or are being sent, and are not settled.
     pub(super) fn under_way(&self) -> usize {
-        self.held.len() - self.fresh.len() - self.retries.len()
+        self.held.len().saturating_sub(self.fresh.len() + self.retries.len())
     }
 
     /// Fresh deliveries waiting for a slot.
