@@ -9,8 +9,9 @@ use crate::config::{Format, Order, TargetConfig};
 use crate::model::event::Sequence;
 use crate::storage::Due;
 
-/// Smallest window: enough that slots do not wait for the ledger.
-const WINDOW_MIN: usize = 256;
+/// Smallest window: enough that slots do not wait while the ledger takes a full page of
+/// entries, some 30 ms.
+const WINDOW_MIN: usize = 1024;
 
 /// Largest window: with events of 64 KiB it is 256 MiB at the very worst, and some
 /// 4 MiB with ordinary ones.
@@ -125,6 +126,11 @@ impl Queue {
     /// Deliveries held.
     pub(super) fn held(&self) -> usize {
         self.held.len()
+    }
+
+    /// Deliveries that were sent, or are being sent, and are not settled.
+    pub(super) fn under_way(&self) -> usize {
+        self.held.len().saturating_sub(self.fresh.len() + self.retries.len())
     }
 
     /// Fresh deliveries waiting for a slot.
@@ -263,6 +269,6 @@ mod tests {
         queue.extend_fresh(dues([1, 2]), Duration::ZERO);
         queue.next(&SINGLE, 0, Duration::ZERO);
         queue.clear();
-        assert_eq!((queue.held(), queue.fresh()), (1, 0));
+        assert_eq!((queue.held(), queue.fresh(), queue.under_way()), (1, 0, 1));
     }
 }

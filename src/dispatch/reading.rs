@@ -22,6 +22,8 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) fresh: Vec<Due>,
+    /// Fresh deliveries up to here have been looked at.
+    pub(super) seen: Sequence,
     pub(super) retries: Vec<Due>,
     pub(super) next_retry: Option<Timestamp>,
     /// There was no more of it.
@@ -35,6 +37,8 @@ pub(super) struct Reading {
 pub(super) struct Wanted {
     /// Fresh deliveries above this one.
     pub(super) after: Sequence,
+    /// Nothing above it was ever taken up.
+    pub(super) is_new: bool,
     /// Of fresh deliveries and of retries, at most.
     pub(super) limit: u32,
     /// Retries that are due by then.
@@ -55,18 +59,26 @@ pub(super) async fn read(
     let state = found.map_or(TargetState::Active, |(_, state)| state);
     let (Some(wanted), TargetState::Active) = (wanted, state) else {
         let (fresh, retries) = (Vec::new(), Vec::new());
-        return Ok(Reading { fresh, retries, next_retry: None, is_whole: true, state });
+        return Ok(Reading { fresh, seen: 0, retries, next_retry: None, is_whole: true, state });
     };
     if wanted.is_strict {
         return read_head(&ledger, &target, wanted.now).await;
     }
-    let Wanted { after, limit, now, .. } = wanted;
-    let fresh = reader.list_fresh(target.id, after, limit).await?;
+    let Wanted { after, is_new, limit, now, .. } = wanted;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let recent = if is_new { ledger.take_recent(target.name(), after, most) } else { None };
+    let (fresh, seen) = match recent {
+        Some(recent) => recent,
+        None => {
+            let fresh = reader.list_fresh(target.id, after, limit).await?;
+            let seen = fresh.last().map_or(after, |due| due.sequence);
+            (fresh, seen)
+        }
+    };
     let retries = reader.list_retries(target.id, now, limit).await?;
     let next_retry = reader.find_next_retry(target.id, now).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_whole = fresh.len() < limit && retries.len() < limit;
-    Ok(Reading { fresh, retries, next_retry, is_whole, state })
+    let is_whole = fresh.len() < most && retries.len() < most;
+    Ok(Reading { fresh, seen, retries, next_retry, is_whole, state })
 }
 
 /// For strict order: the oldest delivery if it is due, and nothing else.
@@ -84,8 +96,8 @@ async fn read_head(
         .collect();
     // With the head in hand, what follows it can only be read when it is settled.
     let is_whole = fresh.is_empty();
-    let state = TargetState::Active;
-    Ok(Reading { fresh, retries: Vec::new(), next_retry, is_whole, state })
+    let (retries, seen, state) = (Vec::new(), 0, TargetState::Active);
+    Ok(Reading { fresh, seen, retries, next_retry, is_whole, state })
 }
 
 /// Waits for a future that may not be there; there is none afterwards.

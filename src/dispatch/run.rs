@@ -3,6 +3,8 @@
 //! Properties kept:
 //! - A delivery leaves *pending* only in the transaction that records its attempt (I5).
 //! - At most `concurrency` requests are under way, and at most two windows in memory.
+//! - At most one window, and the requests that fill it, is sent and not settled: what a
+//!   crash, or a disk that is full, can make a target get twice.
 //! - Reading, attempting and settling go on at the same time; outcomes that come in while
 //!   a commit is under way go into the next one together.
 //! - A nudge makes it fast; a slow timer makes it right: a lost nudge, or a replay or a
@@ -49,10 +51,6 @@ const SETTLE_GATHER: Duration = Duration::from_millis(4);
 /// Outcomes that are worth a commit of their own.
 const SETTLE_FULL: usize = 128;
 
-/// Outcomes that may wait for their commit, as a multiple of what may be under way: what
-/// a crash can repeat is bounded by it.
-const UNSETTLED_MAX: usize = 4;
-
 /// A worker at work.
 pub(super) struct Run {
     target: Arc<Target>,
@@ -69,13 +67,13 @@ pub(super) struct Run {
     ended: Vec<Ended>,
     /// When the first of them came.
     ended_since: Instant,
-    /// Outcomes in the commit under way.
-    committing: usize,
     settling: Option<BoxFuture<'static, Settled>>,
     reading: Option<BoxFuture<'static, Result<Reading, StorageError>>>,
     look: Look,
     /// Fresh deliveries up to here have been read.
     after: Sequence,
+    /// The highest that `after` has been: above it nothing was ever taken up.
+    newest: Sequence,
     next_retry: Option<Timestamp>,
     paused_until: Option<Timestamp>,
     /// As the last reading showed it, or gone since.
@@ -103,11 +101,11 @@ impl Run {
             flying_retries: 0,
             ended: Vec::new(),
             ended_since: Instant::now(),
-            committing: 0,
             settling: None,
             reading: None,
             look: Look::Again,
             after: 0,
+            newest: 0,
             next_retry: None,
             paused_until: None,
             state: TargetState::Active,
@@ -211,6 +209,7 @@ impl Run {
         }
         let wanted = Wanted {
             after: self.after,
+            is_new: self.after >= self.newest,
             // What is held is still pending in the ledger, and is read once more.
             limit: u32::try_from(self.rule.window() + self.queue.held()).unwrap_or(u32::MAX),
             now,
@@ -239,9 +238,8 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
-        if let Some(last) = reading.fresh.last() {
-            self.after = self.after.max(last.sequence);
-        }
+        self.after = self.after.max(reading.seen);
+        self.newest = self.newest.max(self.after);
         if !reading.is_whole {
             self.look = Look::Again;
         }
@@ -264,8 +262,7 @@ impl Run {
             return;
         }
         let uptime = self.clock.uptime();
-        let unsettled_max = UNSETTLED_MAX * self.rule.capacity();
-        while self.flying.len() < self.rule.slots && self.unsettled() < unsettled_max {
+        while self.flying.len() < self.rule.slots && self.queue.under_way() < self.rule.window() {
             let Some(load) = self.queue.next(&self.rule, self.flying_retries, uptime) else {
                 return;
             };
@@ -318,11 +315,6 @@ impl Run {
         self.ended.push(ended);
     }
 
-    /// Outcomes that are not in the ledger yet.
-    fn unsettled(&self) -> usize {
-        self.ended.len() + self.committing
-    }
-
     /// How long the outcomes in hand wait for others; zero when it is time to commit.
     fn gathering(&self) -> Duration {
         let is_full = self.ended.len() >= SETTLE_FULL.min(self.rule.capacity());
@@ -340,7 +332,6 @@ impl Run {
         }
         let now = take(&mut self.ended);
         self.ended_since = Instant::now();
-        self.committing = now.len();
         let delay = if self.is_stuck { SLOW_TICK } else { Duration::ZERO };
         let (ledger, target) = (self.ledger.clone(), self.target.clone());
         self.settling = Some(Box::pin(settle(ledger, target, now, delay)));
@@ -348,7 +339,6 @@ impl Run {
 
     fn after_settling(&mut self, settled: Settled) -> Result<(), StorageError> {
         let target = self.target.name();
-        self.committing = 0;
         match settled {
             Ok(released) => {
                 if mem::take(&mut self.is_stuck) {

@@ -94,6 +94,11 @@ type Open = Option<Names>;
 /// `json` is valid JSON. `false` if it is nested deeper than 120: `out` then ends
 /// anywhere.
 pub(crate) fn append_with_snake_keys(json: &str, out: &mut String) -> bool {
+    if !json.starts_with(['{', '[']) {
+        // Most values: there is no key in it.
+        out.push_str(json);
+        return true;
+    }
     let mut open: Vec<Open> = Vec::new();
     let mut is_key_next = false;
     let mut rest = json;
@@ -145,6 +150,12 @@ pub(crate) fn append_with_snake_keys(json: &str, out: &mut String) -> bool {
 
 /// Length of the string literal at the beginning of `text`, quotes included.
 fn string_end(text: &str) -> usize {
+    let inside = text.get(1..).unwrap_or_default();
+    if let Some(end) = inside.find('"')
+        && !inside[..end].contains('\\')
+    {
+        return end + 2;
+    }
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
         let ends = byte == b'"' && !escaped;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -15,13 +16,14 @@ pub(super) struct NewEvent {
     pub(super) sequence: Sequence,
     pub(super) origin_id: i64,
     pub(super) source_id: i64,
+    pub(super) source: String,
     pub(super) id: String,
     pub(super) event_type: String,
     pub(super) occurred_at: Timestamp,
     pub(super) recorded_at: Timestamp,
     pub(super) route: Route,
     pub(super) facts: Facts,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
 }
 
 /// The id of a namespace of event ids, made where it is new.

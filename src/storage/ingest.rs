@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use sqlx::SqliteConnection;
 
 use crate::model::coverage::Coverage;
@@ -10,6 +11,7 @@ use crate::model::event::{Event, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent};
+use crate::storage::recent::RecentEvent;
 use crate::storage::requests::{self, PollRequest};
 use crate::storage::{Ledger, coverage, deliveries, upkeep};
 
@@ -57,9 +59,13 @@ impl Ledger {
     /// On any error nothing of it is stored.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested, StorageError> {
         let now = self.shared.clock.now();
-        self.writer
+        let targets = ingest.targets.clone();
+        let (ingested, stored) = self
+            .writer
             .run(move |connection| Box::pin(async move { apply(connection, ingest, now).await }))
-            .await
+            .await?;
+        self.shared.recent.push(stored, targets);
+        Ok(ingested)
     }
 }
 
@@ -67,7 +73,7 @@ async fn apply(
     connection: &mut SqliteConnection,
     ingest: Ingest,
     now: Timestamp,
-) -> Result<Ingested, StorageError> {
+) -> Result<(Ingested, Vec<RecentEvent>), StorageError> {
     let source_id = coverage::require_source(connection, &ingest.source).await?;
     let seen_at = ingest.request.as_ref().map_or(now, PollRequest::ended_at).min(now);
     let total = ingest.events.len();
@@ -96,12 +102,19 @@ async fn apply(
     if let Some(request) = &ingest.request {
         requests::insert(connection, source_id, request, new as u64).await?;
     }
-    Ok(Ingested {
+    let ingested = Ingested {
         new: new as u64,
         known: (total - new) as u64,
         quarantined,
         last_sequence: next - 1,
-    })
+    };
+    Ok((ingested, rows.into_iter().map(recent).collect()))
+}
+
+/// What is kept of a stored event in memory.
+fn recent(event: NewEvent) -> RecentEvent {
+    let NewEvent { sequence, source, id, body, .. } = event;
+    RecentEvent { sequence, source, id, body }
 }
 
 /// A new event with the namespace of its id.
@@ -162,7 +175,8 @@ fn seal(fresh: Vec<Fresh>, place: Place) -> Vec<NewEvent> {
                 recorded_at: place.now,
                 route: place.route,
                 facts,
-                body: json::to_vec(&envelope),
+                body: Bytes::from(json::to_vec(&envelope)),
+                source: envelope.source,
                 id: envelope.id,
                 event_type: envelope.event_type,
             }

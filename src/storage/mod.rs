@@ -19,6 +19,7 @@ mod history;
 mod ingest;
 mod open;
 mod operations;
+mod recent;
 mod replay;
 mod requests;
 mod settle;
@@ -33,6 +34,7 @@ use sqlx::SqlitePool;
 use tokio_util::task::TaskTracker;
 
 use crate::model::clock::Clock;
+use crate::storage::recent::Recent;
 use crate::storage::writer::Writer;
 
 pub use attempts::AttemptRow;
@@ -77,6 +79,7 @@ struct Shared {
     path: PathBuf,
     clock: Clock,
     writing: TaskTracker,
+    recent: Recent,
     /// `None` beside a daemon.
     _lock: Option<open::Lock>,
 }
@@ -122,7 +125,13 @@ impl Ledger {
             }
         });
         writing.close();
-        let shared = Arc::new(Shared { path: path.to_owned(), clock, writing, _lock: lock });
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            clock,
+            writing,
+            recent: Recent::default(),
+            _lock: lock,
+        });
         Ok(Self { reader, writer, shared })
     }
 

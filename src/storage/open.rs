@@ -144,6 +144,8 @@ fn base(path: &Path) -> SqliteConnectOptions {
         // Rows that may wait between SQLite's thread and the reader of a listing: fewer
         // would have the two threads wake each other for every few rows.
         .row_buffer_size(512)
+        // Bulk statements are kilobytes long, and nobody debugs with them.
+        .disable_statement_logging()
 }
 
 /// Checks the whole file after an unclean stop, and quickly otherwise.

@@ -47,6 +47,7 @@ impl TargetState {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TargetRow {
     /// Its name in the configuration, today's or an earlier one's.
+    #[serde(rename = "target")]
     pub name: String,
     /// Whether anything is sent to it.
     pub state: TargetState,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use sqlx::Row;
+use sqlx::{ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
 use super::*;
@@ -509,6 +509,30 @@ async fn a_second_owner_is_refused_and_a_reader_is_not() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_a_crash_left_half_made_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let steps = [
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA application_id = 1415007314",
+        "CREATE TABLE _sqlx_migrations (
+             version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+             success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+    ];
+    for done in 1..=steps.len() {
+        let path = dir.path().join(format!("{done}.db"));
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut connection = options.create_if_missing(true).connect().await.unwrap();
+        for step in &steps[..done] {
+            sqlx::query(*step).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        let ledger = Ledger::open(&path, Clock::system()).await;
+        ledger.unwrap_or_else(|error| panic!("after step {done}: {error}")).close().await;
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_no_ledger_of_ours_are_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("notes.txt");
@@ -516,9 +540,9 @@ async fn files_that_are_no_ledger_of_ours_are_refused_untouched() {
     let foreign = dir.path().join("foreign.db");
     let options =
         sqlx::sqlite::SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
-    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut other = options.connect().await.unwrap();
     sqlx::query("CREATE TABLE mine (x)").execute(&mut other).await.unwrap();
-    sqlx::Connection::close(other).await.unwrap();
+    other.close().await.unwrap();
     for path in [text, foreign] {
         let before = std::fs::read(&path).unwrap();
         let opened = Ledger::open(&path, Clock::system()).await;

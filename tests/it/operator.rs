@@ -31,7 +31,7 @@ async fn a_paused_target_waits_and_then_has_it_all() {
     let again = home.command(&["targets", "pause", "siem"]).await;
     assert_eq!(again.stdout, "siem was paused already\n");
     let told = home.list(&["targets"]).await;
-    let row = told.iter().find(|row| row["name"] == "siem").expect("it is listed");
+    let row = told.iter().find(|row| row["target"] == "siem").expect("it is listed");
     assert_eq!((&row["state"], &row["pending"]), (&"paused".into(), &5.into()));
     assert_eq!(siem.ids(), before);
 

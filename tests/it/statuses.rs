@@ -227,7 +227,7 @@ async fn a_target_that_is_gone_gets_nothing_until_it_is_resumed() {
     until("the other one has all", SOON, || target.count("/healthy") == 12).await;
     assert_eq!(target.count("/gone"), 1);
     let told = home.list(&["targets"]).await;
-    let gone = told.iter().find(|row| row["name"] == "gone").expect("it is listed");
+    let gone = told.iter().find(|row| row["target"] == "gone").expect("it is listed");
     assert_eq!((&gone["state"], &gone["pending"]), (&"gone".into(), &12.into()));
 
     status.store(204, Ordering::SeqCst);

@@ -27,7 +27,8 @@ fn due(sequence: Sequence, step: u32) -> Due {
 }
 
 fn reading(fresh: Vec<Due>, retries: Vec<Due>) -> Reading {
-    Reading { fresh, retries, next_retry: None, is_whole: true, state: TargetState::Active }
+    let state = TargetState::Active;
+    Reading { fresh, seen: 0, retries, next_retry: None, is_whole: true, state }
 }
 
 fn ended(run: &Run, sequence: Sequence, fate: Fate) -> Ended {

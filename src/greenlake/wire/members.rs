@@ -13,6 +13,9 @@ use crate::greenlake::snake_case::unquoted;
 /// Members in the order of the text. Of two with one name the last is taken first.
 pub(super) struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
+/// Members of an ordinary entry, and some more.
+const USUAL: usize = 16;
+
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -63,7 +66,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(USUAL);
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
