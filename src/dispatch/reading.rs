@@ -67,13 +67,12 @@ pub(super) async fn read(
     let Wanted { after, is_new, limit, now, .. } = wanted;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let recent = if is_new { ledger.take_recent(target.name(), after, most) } else { None };
-    let (fresh, seen) = match recent {
-        Some(recent) => recent,
-        None => {
-            let fresh = reader.list_fresh(target.id, after, limit).await?;
-            let seen = fresh.last().map_or(after, |due| due.sequence);
-            (fresh, seen)
-        }
+    let (fresh, seen) = if let Some(recent) = recent {
+        recent
+    } else {
+        let fresh = reader.list_fresh(target.id, after, limit).await?;
+        let seen = fresh.last().map_or(after, |due| due.sequence);
+        (fresh, seen)
     };
     let retries = reader.list_retries(target.id, now, limit).await?;
     let next_retry = reader.find_next_retry(target.id, now).await?;
