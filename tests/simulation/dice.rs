@@ -1,6 +1,6 @@
 //! Chance by seed, our own so that a seed tells the same story in ten years' time.
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
