@@ -99,7 +99,7 @@ async fn told_by_commands(home: &Home, count: usize) {
     assert_eq!(deliveries.len(), 3 * count);
     assert!(deliveries.iter().all(|row| row["status"] == "delivered" && row["attempts"] == 1));
     let targets = home.list(&["targets"]).await;
-    let names: Vec<&str> = targets.iter().filter_map(|row| row["name"].as_str()).collect();
+    let names: Vec<&str> = targets.iter().filter_map(|row| row["target"].as_str()).collect();
     assert_eq!(names.len(), 3, "{names:?}");
     assert!(targets.iter().all(|row| row["delivered_total"] == count && row["state"] == "active"));
 }
