@@ -74,6 +74,8 @@ struct Set {
     depth: u8,
     offset: u64,
     grew: bool,
+    /// Whether the page in hand is asked for a second time before the next.
+    again: bool,
     quiet: u32,
     passes: u32,
     capped: bool,
@@ -176,6 +178,10 @@ impl Set {
         for key in &answer.keys {
             self.grew |= self.keys.insert(key.clone());
         }
+        if std::mem::take(&mut self.again) {
+            self.last_page.clear();
+            return Progress::Going;
+        }
         self.last_page = answer.keys;
         self.offset += u64::try_from(count).unwrap_or(u64::MAX);
         if count > 0 && self.offset < self.total.min(TOTAL_CAP) {
@@ -193,6 +199,9 @@ impl Set {
         (self.offset, self.grew) = (0, false);
         self.last_page.clear();
         let is_full = u64::try_from(self.keys.len()).is_ok_and(|keys| keys >= self.total);
+        // Replicas that answer by turns and order ties each in their own way would show the
+        // same part at each pass: one request more, and they come the other way round.
+        self.again = self.quiet > 0 && !is_full;
         if is_full && self.quiet >= QUIET_PASSES {
             Progress::Whole
         } else if self.quiet >= STUCK_PASSES {

@@ -55,7 +55,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             self.scanner.has_run = true;
             self.scanner.before = Some(coverage.clone());
         }
-        let hi = self.scanner.log.server_now().secs() + 1;
+        let hi = self.find_bound(coverage.watermark).await?;
         self.hi = hi;
         let overlap = self.scanner.settings.overlap_secs();
         let unsettled = coverage.unsettled(hi, overlap);
@@ -112,12 +112,40 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         }
     }
 
+    /// The end of what this run reads: the second after the present one.
+    ///
+    /// A machine that starts with its clock behind the watermark would find nothing to
+    /// ask for, and so never hear the source's time: then it asks for that alone.
+    async fn find_bound(&mut self, watermark: i64) -> Result<i64, Trouble> {
+        let hi = self.scanner.log.server_now().secs() + 1;
+        if hi > watermark {
+            return Ok(hi);
+        }
+        let asked = self.ask_time().await?;
+        self.log_row(asked.row("clock", None)).await?;
+        let hi = self.scanner.log.server_now().secs() + 1;
+        if hi > watermark {
+            return Ok(hi);
+        }
+        let message = format!(
+            "the source's clock says {}, but it was read up to {} before; was it set back?",
+            Timestamp::from_secs(hi).to_rfc3339_secs(),
+            Timestamp::from_secs(watermark).to_rfc3339_secs(),
+        );
+        Err(Trouble::Run(Problem::new(Reason::Contradictory, message)))
+    }
+
+    /// Asks for next to nothing: any answer tells the source's time.
+    async fn ask_time(&mut self) -> Result<Asked, Trouble> {
+        let now = self.scanner.log.server_now().secs();
+        let span = Span::new(now, now + 1);
+        self.ask(Query { span, narrow: String::new(), limit: 1, offset: 0 }).await
+    }
+
     /// The very first start. It asks once for the server's time, so that history begins
     /// where the source's clock says and not where ours may stand.
     async fn begin(&mut self) -> Result<Coverage, Trouble> {
-        let now = self.scanner.log.server_now().secs();
-        let span = Span::new(now, now + 1);
-        let asked = self.ask(Query { span, narrow: String::new(), limit: 1, offset: 0 }).await?;
+        let asked = self.ask_time().await?;
         let now = self.scanner.log.server_now();
         let start = match self.scanner.settings.start {
             Start::Now => now.minus(self.scanner.clock.uptime().saturating_sub(self.scanner.born)),

@@ -42,8 +42,8 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             if outside > 0 {
                 return self.refuse_outside(asked, outside).await;
             }
-            if asked.page.count != read(&asked.page) {
-                return self.refuse_count(asked).await;
+            if let Some(message) = contradiction(&asked) {
+                return self.refuse_page(asked, message).await;
             }
             let first_asked = *first_asked.get_or_insert(asked.page.asked_at.secs());
             let new = crowd.take(answer(&asked.page));
@@ -60,8 +60,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         Ok(())
     }
 
-    async fn refuse_count(&mut self, asked: Asked) -> Result<(), Trouble> {
-        let message = format!("count is {}, but {} came", asked.page.count, read(&asked.page));
+    async fn refuse_page(&mut self, asked: Asked, message: String) -> Result<(), Trouble> {
         self.commit(asked, "contradictory", None).await?;
         Err(Trouble::Slice(Problem::new(Reason::Contradictory, message)))
     }
@@ -106,6 +105,18 @@ pub(super) fn without(
         kept.extend(Some(part).filter(|part| !part.span.is_empty()));
     }
     (kept, left_out)
+}
+
+/// What does not add up in one page of a crowded second, in words.
+fn contradiction(asked: &Asked) -> Option<String> {
+    let (page, came) = (&asked.page, read(&asked.page));
+    if page.count != came {
+        return Some(format!("count is {}, but {came} entries came", page.count));
+    }
+    let shown = asked.query.offset + came;
+    // Past the end nothing comes, whatever is skipped.
+    (came > 0 && page.total < shown)
+        .then(|| format!("total is {}, but {shown} entries were shown", page.total))
 }
 
 fn answer(page: &Page) -> Answer {

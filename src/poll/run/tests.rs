@@ -510,6 +510,37 @@ async fn history_begins_where_the_configuration_says_by_the_servers_clock() {
 }
 
 #[tokio::test]
+async fn a_machine_that_starts_with_its_clock_behind_asks_for_the_time() {
+    let mut rig = Rig::new(Start::Back(secs(5_000)), 2_000);
+    rig.run_until_complete().await;
+    let watermark = rig.keep.watermark();
+    let behind = Clock::manual(Timestamp::from_secs(START - 86_400));
+    rig.log = FakeLog::new(behind.clone()).ahead_of_us(86_400 + 300);
+    rig.clock = behind;
+    rig.restart();
+    let report = rig.run().await;
+    assert_eq!((report.problem.clone(), report.is_fresh), (None, true), "{report:?}");
+    assert!(rig.keep.watermark() > watermark);
+    assert!(rig.keep.outcomes().contains(&"clock"));
+}
+
+#[tokio::test]
+async fn a_source_whose_clock_is_set_back_is_told_of_and_waited_for() {
+    let mut rig = Rig::new(Start::Back(secs(5_000)), 2_000);
+    rig.run_until_complete().await;
+    let watermark = rig.keep.watermark();
+    rig.log = FakeLog::new(rig.clock.clone()).ahead_of_us(-3_600);
+    rig.restart();
+    rig.run().await;
+    let report = rig.run().await;
+    assert_eq!((reason(&report), report.requests), (Some(Reason::Contradictory), 1));
+    assert_eq!(rig.keep.watermark(), watermark);
+    rig.clock.advance(secs(3_700));
+    rig.run_until_complete().await;
+    assert!(rig.keep.watermark() > watermark);
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_what_is_there_and_asks_the_same_again() {
     let rig = Rig::new(Start::Now, 2_000);
     for n in 0..5 {

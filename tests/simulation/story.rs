@@ -1,0 +1,208 @@
+//! What a seed stands for, expanded: sources, entries, and everything that goes wrong.
+
+use std::fmt;
+
+use tailwater::config::Start;
+use tailwater::poll::gap::RETENTION_SECS;
+
+use crate::cloud::{Cloud, Lie, SECOND, Ties};
+use crate::dice::Dice;
+use crate::world::Odds;
+
+/// When every story begins, by the machine's true time.
+pub(crate) const BEGIN: i64 = 1_750_000_000 * SECOND;
+
+/// How late entries are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lateness {
+    /// Within a second.
+    Prompt,
+    /// Up to the whole overlap, evenly.
+    Even,
+    /// Most within seconds, some up to the overlap.
+    Mixed,
+    /// As mixed, but one in twenty later than the overlap, up to twenty times.
+    Heavy,
+}
+
+/// The settings and the fate of one source.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceStory {
+    pub(crate) overlap: i64,
+    pub(crate) page_limit: u32,
+    /// History begins this long before the first start, seconds.
+    pub(crate) back: i64,
+    pub(crate) lateness: Lateness,
+    /// One entry in so many seconds, on average.
+    pub(crate) every: i64,
+    /// Stretches with many entries: seconds after the begin, seconds long, entries.
+    pub(crate) bursts: Vec<(i64, i64, i64)>,
+    pub(crate) ties: Ties,
+    /// Seconds after the begin and seconds long.
+    pub(crate) outages: Vec<(i64, i64)>,
+    /// The service's clock: seconds after the begin, milliseconds ahead from then on.
+    pub(crate) steps: Vec<(i64, i64)>,
+    pub(crate) retention: i64,
+    /// Second, counted from the begin, that no request may touch.
+    pub(crate) poison: Option<i64>,
+}
+
+/// All that a seed stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) seed: u64,
+    pub(crate) interval: i64,
+    pub(crate) runs: u64,
+    /// A run in so many ends by a crash or a stop; 0 for none.
+    pub(crate) crashes: u64,
+    /// Before a run in so many the process is away for a while.
+    pub(crate) absences: u64,
+    /// Before a run in so many the disk is full.
+    pub(crate) no_room: u64,
+    pub(crate) odds: Odds,
+    pub(crate) sources: Vec<SourceStory>,
+}
+
+impl Story {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let interval = dice.pick(&[1, 5, 10, 30, 60, 120]);
+        let runs = 8 + dice.below(16);
+        let span = interval * i64::try_from(runs).expect("few runs");
+        let odds = Odds {
+            fetch_fails: dice.pick(&[0, 0, 30, 8, 3]),
+            answer_lies: dice.pick(&[0, 0, 40, 10, 2]),
+            lie: if dice.one_in(2) { Some(dice.pick(&Lie::ALL)) } else { None },
+            store_fails: dice.pick(&[0, 0, 30, 6]),
+            slow: dice.pick(&[0, 0, 20]),
+            date_off: dice.pick(&[0, 0, 3]),
+        };
+        let count = dice.pick(&[1, 1, 1, 1, 2, 3]);
+        let sources = (0..count).map(|_| SourceStory::new(&mut dice, span)).collect();
+        let (crashes, absences) = (dice.pick(&[0, 10, 3]), dice.pick(&[0, 0, 12]));
+        let no_room = dice.pick(&[0, 0, 10]);
+        Self { seed, interval, runs, crashes, absences, no_room, odds, sources }
+    }
+}
+
+impl SourceStory {
+    fn new(dice: &mut Dice, span: i64) -> Self {
+        // One in six hundred lives through a burst that the source does not even count.
+        let is_huge = dice.one_in(600);
+        let small = dice.between(4, 60);
+        let page_limit = if is_huge { 2_000 } else { dice.pick(&[small, small, small, 2_000]) };
+        let overlap = dice.pick(&[0, 10, 60, 120, 300, 900]);
+        let back = dice.pick(&[0, 0, 600, 4_000, 90_000]);
+        let retention = dice.pick(&[RETENTION_SECS, RETENTION_SECS, RETENTION_SECS, 3_000]);
+        let every = dice.pick(&[1, 3, 10, 40, 200]).max((back.min(4_000) + span) / 400);
+        let bursts = Self::bursts(dice, span, page_limit, is_huge);
+        let outages = match dice.below(4) {
+            0 => vec![(dice.between(0, span), dice.pick(&[20, 100, 1_000]))],
+            _ => Vec::new(),
+        };
+        Self {
+            overlap,
+            page_limit: u32::try_from(page_limit).expect("a small limit"),
+            back,
+            lateness: Self::lateness(dice),
+            every,
+            bursts,
+            ties: dice.pick(&[Ties::Kept, Ties::Shuffled, Ties::Replicas]),
+            outages,
+            steps: Self::steps(dice, span, overlap),
+            retention,
+            poison: if dice.one_in(6) { Some(dice.between(-back.min(600), span)) } else { None },
+        }
+    }
+
+    fn lateness(dice: &mut Dice) -> Lateness {
+        dice.pick(&[Lateness::Prompt, Lateness::Even, Lateness::Mixed, Lateness::Heavy])
+    }
+
+    fn bursts(dice: &mut Dice, span: i64, limit: i64, is_huge: bool) -> Vec<(i64, i64, i64)> {
+        if is_huge {
+            return vec![(dice.between(-20, span / 2), 1, dice.between(9_990, 12_500))];
+        }
+        let most = limit.min(60);
+        let count = dice.below(4);
+        let mut burst = |_| {
+            let long = dice.pick(&[1, 1, 2, 10]);
+            (dice.between(-30, span), long, dice.between(1, 3 * most + 2))
+        };
+        (0..count).map(&mut burst).collect()
+    }
+
+    /// The service's clock: off by up to an hour from the start, and set now and then.
+    fn steps(dice: &mut Dice, span: i64, overlap: i64) -> Vec<(i64, i64)> {
+        let first = dice.pick(&[0, 0, -3_600_000, 700, 3_600_000]);
+        let mut steps = vec![(i64::MIN / SECOND / 2, first)];
+        if dice.one_in(5) {
+            let by = dice.pick(&[-overlap * 500, -1_500, 1_500, 40_000, -2_000_000, 2_000_000]);
+            steps.push((dice.between(0, span), first + by));
+        }
+        steps
+    }
+
+    /// The cloud that this source asks, with every entry that it will ever hold.
+    pub(crate) fn cloud(&self, workspace_id: String, mut dice: Dice, span: i64) -> Cloud {
+        let mut cloud = Cloud::new(workspace_id, dice.fork());
+        (cloud.ties, cloud.retention) = (self.ties, self.retention);
+        let step = |(after, ahead): &(i64, i64)| {
+            ((BEGIN / SECOND + after).saturating_mul(SECOND), ahead * 1_000)
+        };
+        cloud.steps = self.steps.iter().map(step).collect();
+        let sparse = self.every * 40;
+        let mut at = BEGIN - (self.back + 5) * SECOND;
+        while at < BEGIN + span * SECOND {
+            let every = if at < BEGIN - 4_000 * SECOND { sparse } else { self.every };
+            cloud.add(at, self.late(&mut dice));
+            at += 1 + dice.between(0, 2 * every * SECOND);
+        }
+        for (after, long, count) in &self.bursts {
+            for _ in 0..*count {
+                let at = BEGIN + after * SECOND + dice.between(0, long * SECOND - 1);
+                cloud.add(at, self.late(&mut dice));
+            }
+        }
+        cloud.seal();
+        cloud
+    }
+
+    /// How late one entry is, in microseconds.
+    fn late(&self, dice: &mut Dice) -> i64 {
+        let overlap = self.overlap * SECOND;
+        match self.lateness {
+            Lateness::Prompt => dice.between(0, SECOND.min(overlap)),
+            Lateness::Even => dice.between(0, overlap),
+            Lateness::Heavy if dice.one_in(20) => dice.between(overlap, 20 * overlap + SECOND),
+            Lateness::Mixed | Lateness::Heavy if dice.one_in(5) => dice.between(0, overlap),
+            Lateness::Mixed | Lateness::Heavy => dice.between(0, (3 * SECOND).min(overlap)),
+        }
+    }
+
+    pub(crate) fn start(&self, dice: &mut Dice) -> Start {
+        use std::time::Duration;
+        use tailwater::model::timestamp::Timestamp;
+        match self.back {
+            0 => Start::Now,
+            back if dice.one_in(2) => Start::Back(Duration::from_secs(back.unsigned_abs())),
+            back => Start::At(Timestamp::from_micros(BEGIN - back * SECOND)),
+        }
+    }
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, interval, runs, crashes, absences, no_room, odds, sources } = self;
+        writeln!(f, "seed {seed}: {runs} runs, one every {interval} s")?;
+        writeln!(
+            f,
+            "  one run in … ends in a crash {crashes}, follows an absence {absences}, finds the disk full {no_room}"
+        )?;
+        writeln!(f, "  one call in … {odds:?}")?;
+        for (index, source) in sources.iter().enumerate() {
+            writeln!(f, "  source {index}: {source:?}")?;
+        }
+        Ok(())
+    }
+}
