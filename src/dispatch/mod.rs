@@ -13,6 +13,7 @@ mod request;
 mod run;
 mod settling;
 mod target;
+mod trend;
 mod trial;
 mod worker;
 

@@ -32,8 +32,9 @@ use crate::dispatch::attempt::pause_until;
 use crate::dispatch::carry::{Ended, carry};
 use crate::dispatch::queue::{Gathering, Load, Queue};
 use crate::dispatch::reading::{Look, Reading, Wanted, read, ready};
-use crate::dispatch::settling::{Settled, log, settle, take};
+use crate::dispatch::settling::{Settled, settle, take};
 use crate::dispatch::target::Target;
+use crate::dispatch::trend::Trend;
 use crate::model::clock::Clock;
 use crate::model::delivery::Fate;
 use crate::model::event::Sequence;
@@ -75,6 +76,7 @@ pub(super) struct Run {
     /// The highest that `after` has been: above it nothing was ever taken up.
     newest: Sequence,
     next_retry: Option<Timestamp>,
+    trend: Trend,
     paused_until: Option<Timestamp>,
     /// As the last reading showed it, or gone since.
     state: TargetState,
@@ -107,6 +109,7 @@ impl Run {
             after: 0,
             newest: 0,
             next_retry: None,
+            trend: Trend::default(),
             paused_until: None,
             state: TargetState::Active,
             is_state_old: false,
@@ -308,7 +311,7 @@ impl Run {
         if let Fate::RetryAt(at) = ended.settlement.fate {
             self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
         }
-        log(&self.target, &ended.settlement);
+        self.trend.note(&self.target, &ended.settlement);
         if self.ended.is_empty() {
             self.ended_since = Instant::now();
         }

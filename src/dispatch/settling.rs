@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::dispatch::carry::Ended;
 use crate::dispatch::target::Target;
+use crate::model::delivery::Fate;
 use crate::model::event::Sequence;
+use crate::model::outcome::Reason;
 use crate::storage::{Ledger, Settlement, StorageError};
 
 /// Settlements in one transaction: bounds how long others wait for the writer.
@@ -15,20 +17,6 @@ const SETTLE_MAX: usize = 1000;
 
 /// The deliveries that are done with for now; or why nothing was stored, and all of it.
 pub(super) type Settled = Result<Vec<Sequence>, (StorageError, Vec<Ended>)>;
-
-/// Says why an attempt did not deliver.
-pub(super) fn log(target: &Target, settlement: &Settlement) {
-    let attempt = &settlement.attempt;
-    if let Some(reason) = attempt.outcome.reason() {
-        tracing::debug!(
-            target.name = target.name(),
-            event.sequence = settlement.sequence,
-            http.status = attempt.status,
-            %reason,
-            "an attempt did not deliver"
-        );
-    }
-}
 
 /// Takes out of `ended` what goes into one transaction. A delivery may stand in it once;
 /// its next round waits for the next.
@@ -53,11 +41,25 @@ pub(super) async fn settle(
     }
     let settlements: Vec<Settlement> = ended.iter().map(|ended| ended.settlement.clone()).collect();
     match ledger.settle(target.id, settlements).await {
-        Ok(()) => Ok(ended
-            .iter()
-            .filter(|ended| ended.is_last)
-            .map(|ended| ended.settlement.sequence)
-            .collect()),
+        Ok(()) => {
+            tell_dead(&target, &ended);
+            let last = ended.iter().filter(|ended| ended.is_last);
+            Ok(last.map(|ended| ended.settlement.sequence).collect())
+        }
         Err(error) => Err((error, ended)),
     }
+}
+
+/// Says how many deliveries have just been buried: once a commit, however many.
+fn tell_dead(target: &Target, ended: &[Ended]) {
+    let is_dead = |ended: &&Ended| matches!(ended.settlement.fate, Fate::Dead(_));
+    let mut dead = ended.iter().filter(is_dead);
+    let Some(first) = dead.next() else { return };
+    tracing::warn!(
+        target.name = target.name(),
+        dead = 1 + dead.count(),
+        event.sequence = first.settlement.sequence,
+        reason = first.settlement.attempt.outcome.reason().map(Reason::as_str),
+        "deliveries are dead letters now; `tailwater replay --dead` makes them pending again"
+    );
 }
