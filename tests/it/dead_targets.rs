@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::support::sinks::Reserved;
-use crate::support::{Audit, CloudServer, Home, SOON, Setup, SinkServer, eventually, until};
+use crate::support::{
+    Audit, CloudServer, Home, Process, SOON, Setup, SinkServer, eventually, until,
+};
 
-/// Attempts at the hanging target take up to 15 s to end.
+/// Attempts under way may take a while to end.
 const STOP: Duration = Duration::from_secs(30);
 
 /// Entries that come while the targets fail: far more than a worker holds in memory.
@@ -20,10 +22,6 @@ const FED: usize = 1_500;
 /// What a daemon may take above one with the healthy target alone: a window of deliveries
 /// for each of three targets, on an allocator that keeps what it had.
 const EXTRA_MIB: u64 = 64;
-
-/// What three busy neighbours may add on two cores that all tests share. The hanging one
-/// takes 15 s for each of its attempts: in anything shared, that is what it would add.
-const SLACK_MS: f64 = 2_000.0;
 
 /// A listener that takes connections and never answers.
 struct Hanging(TcpListener);
@@ -58,42 +56,45 @@ impl Closing {
     }
 }
 
-/// Runs a daemon until `sink` has [`FED`] entries; how long they took at the 99th
-/// percentile, in milliseconds, and the daemon's memory.
-async fn feed(home: &Home, cloud: &CloudServer, sink: &SinkServer) -> (f64, u64) {
-    let daemon = home.run_daemon().await;
+/// Feeds a daemon until `sink` has [`FED`] entries; the daemon's memory by then.
+async fn feed(daemon: &Process, cloud: &CloudServer, sink: &SinkServer) -> u64 {
     let feed = cloud.feed(20, Duration::from_millis(100));
     until("entries come", SOON, || cloud.cloud.made_count() >= FED).await;
     drop(feed);
     until("the healthy target has all", SOON, || sink.ids() == cloud.ids()).await;
-    let memory = daemon.resident_mib();
-    home.stop(daemon, STOP).await;
-    (sink.report().since_recorded.p99_ms, memory)
+    daemon.resident_mib()
 }
 
+/// The hanging target holds each of its attempts for longer than the test may take: what
+/// waited for one of them in anything shared would not come in time. How much later
+/// things come beside busy neighbours is a matter for `benches/`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_target_does_not_notice_its_dead_neighbours() {
+async fn a_healthy_target_does_not_wait_for_its_dead_neighbours() {
     let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
     let alone = Home::new(&Setup::new(&cloud).target("healthy", &sink.url, ""));
-    let (p99_alone, memory_alone) = feed(&alone, &cloud, &sink).await;
+    let daemon = alone.run_daemon().await;
+    let memory_alone = feed(&daemon, &cloud, &sink).await;
+    alone.stop(daemon, STOP).await;
 
     let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
     let (refused, hanging, closing) = (Reserved::new(), Hanging::start(), Closing::start().await);
     let home = Home::new(
         &Setup::new(&cloud)
             .target("refused", &refused.url(), "")
-            .target("hanging", &hanging.url("http"), "")
+            .target("hanging", &hanging.url("http"), "timeout = \"10m\"")
             .target("closing", &closing.url, "")
             .target("healthy", &sink.url, ""),
     );
-    let (p99, memory) = feed(&home, &cloud, &sink).await;
+    let daemon = home.run_daemon().await;
+    let memory = feed(&daemon, &cloud, &sink).await;
 
-    println!("p99 {p99_alone:.0} -> {p99:.0} ms, memory {memory_alone} -> {memory} MiB");
-    assert!(p99 <= 3.0 * p99_alone + SLACK_MS, "p99 {p99_alone} ms alone, {p99} ms beside them");
     assert!(memory <= memory_alone + EXTRA_MIB, "{memory_alone} MiB alone, {memory} MiB");
     let report = sink.report();
     assert_eq!((report.repeats, report.gaps), (0, 0));
-    Audit::live(&home).await.check(&cloud.cloud.made(), 4).await;
+    let mut live = Audit::live(&home).await;
+    live.check(&cloud.cloud.made(), 4).await;
+    let ended = "SELECT count(*) FROM attempt_log WHERE target = 'hanging'";
+    assert_eq!(live.value::<i64>(ended).await, 0, "the hanging target let go of something");
 }
 
 #[tokio::test(flavor = "multi_thread")]
