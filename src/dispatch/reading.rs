@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use crate::dispatch::target::Target;
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
-use crate::storage::{Due, Ledger, StorageError, TargetState};
+use crate::storage::{Due, Ledger, Owed, StorageError, TargetState};
 
 /// Whether the ledger may hold something that the queue does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,9 @@ pub(super) async fn read(
     wanted: Option<Wanted>,
 ) -> Result<Reading, StorageError> {
     let reader = ledger.reader();
-    let found = reader.find_target(target.name()).await?;
-    let state = found.map_or(TargetState::Active, |(_, state)| state);
+    let nothing = Owed { state: TargetState::Active, has_fresh: false, next_retry: None };
+    let owed = reader.find_owed(target.id).await?.unwrap_or(nothing);
+    let state = owed.state;
     let (Some(wanted), TargetState::Active) = (wanted, state) else {
         let (fresh, retries) = (Vec::new(), Vec::new());
         return Ok(Reading { fresh, seen: 0, retries, next_retry: None, is_whole: true, state });
@@ -69,13 +70,20 @@ pub(super) async fn read(
     let recent = if is_new { ledger.take_recent(target.name(), after, most) } else { None };
     let (fresh, seen) = if let Some(recent) = recent {
         recent
+    } else if !owed.has_fresh {
+        (Vec::new(), after)
     } else {
         let fresh = reader.list_fresh(target.id, after, limit).await?;
         let seen = fresh.last().map_or(after, |due| due.sequence);
         (fresh, seen)
     };
-    let retries = reader.list_retries(target.id, now, limit).await?;
-    let next_retry = reader.find_next_retry(target.id, now).await?;
+    let (retries, next_retry) = match owed.next_retry {
+        Some(at) if at <= now => (
+            reader.list_retries(target.id, now, limit).await?,
+            reader.find_next_retry(target.id, now).await?,
+        ),
+        next_retry => (Vec::new(), next_retry),
+    };
     let is_whole = fresh.len() < most && retries.len() < most;
     Ok(Reading { fresh, seen, retries, next_retry, is_whole, state })
 }

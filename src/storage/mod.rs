@@ -49,7 +49,7 @@ pub use operations::OperationId;
 pub use replay::{Replay, Scope, Which};
 pub use requests::PollRequest;
 pub use settle::Settlement;
-pub use targets::{TargetId, TargetRow, TargetState};
+pub use targets::{Owed, TargetId, TargetRow, TargetState};
 
 /// Answers questions about the ledger. Clones share its connections.
 #[derive(Clone, Debug)]

@@ -43,6 +43,17 @@ impl TargetState {
     }
 }
 
+/// What a target is owed, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Whether anything is sent to it.
+    pub state: TargetState,
+    /// Whether there are deliveries that were never tried, or are replayed.
+    pub has_fresh: bool,
+    /// When the first of its retries is, or was, due; `None` when none waits.
+    pub next_retry: Option<Timestamp>,
+}
+
 /// A target with its figures, as `target_status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TargetRow {
@@ -208,6 +219,32 @@ impl Reader {
             .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some((row.try_get(0)?, TargetState::from_column(row.try_get(1)?)?)))
+    }
+
+    /// What a target is owed, in short: one question a second and target while there is
+    /// nothing to do. `None` when the ledger does not know the target.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find_owed(&self, target: TargetId) -> Result<Option<Owed>, StorageError> {
+        let row = sqlx::query(
+            "SELECT state,
+                    EXISTS (SELECT 1 FROM delivery d
+                            WHERE d.target_id = t.id AND d.status = 'pending' AND d.step = 0),
+                    (SELECT min(d.next_attempt_us) FROM delivery d
+                     WHERE d.target_id = t.id AND d.status = 'pending' AND d.step > 0)
+             FROM target t
+             WHERE t.id = $1",
+        )
+        .bind(target)
+        .fetch_optional(&self.0)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Owed {
+            state: TargetState::from_column(row.try_get(0)?)?,
+            has_fresh: row.try_get(1)?,
+            next_retry: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
+        }))
     }
 
     /// Every target that the ledger knows, by name.
