@@ -1,7 +1,7 @@
 //! `tailwater demo`: a simulated cloud, the bridge and three targets in one process.
 //!
 //! What it tells at the end is measured from outside: the cloud's own list of entries
-//! against what the targets and the ledger's file really hold, id by id ([`audit`]).
+//! against what the targets and the ledger's file really hold, id by id (`audit.rs`).
 
 mod audit;
 mod closing;
