@@ -46,7 +46,7 @@ use crate::storage::{Ledger, StorageError, TargetState};
 const SLOW_TICK: Duration = Duration::from_secs(1);
 
 /// How long an outcome waits for others to be committed with, unless [`SETTLE_FULL`] of
-/// them are there: each commit costs a flush to disk and some ten pages.
+/// them are there: each commit costs a flush to disk and the pages that it touches.
 const SETTLE_GATHER: Duration = Duration::from_millis(4);
 
 /// Outcomes that are worth a commit of their own.

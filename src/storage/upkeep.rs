@@ -10,8 +10,7 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::{Ledger, Reader, open};
 
-/// Events deleted in one transaction: bounds how long the writer is kept from others to
-/// some 50 ms.
+/// Events deleted in one transaction: bounds how long the writer is kept from others.
 const PRUNE_ROWS: i64 = 500;
 
 /// Pages given back to the file system after such a step.

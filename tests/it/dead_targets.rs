@@ -67,7 +67,8 @@ async fn feed(daemon: &Process, cloud: &CloudServer, sink: &SinkServer) -> u64 {
 
 /// The hanging target holds each of its attempts for longer than the test may take: what
 /// waited for one of them in anything shared would not come in time. How much later
-/// things come beside busy neighbours is a matter for `benches/`.
+/// things come beside busy neighbours is a matter for `benches/`, which does not
+/// measure it yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_target_does_not_wait_for_its_dead_neighbours() {
     let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
