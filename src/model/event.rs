@@ -92,7 +92,7 @@ impl Event {
             self.envelope.extensions.insert(name.to_owned(), ExtensionValue::String(value));
         };
         add("recordedtime", recorded_at.to_rfc3339_millis());
-        add("partitionkey", self.workspace_id.clone());
+        add("partitionkey", self.workspace_id);
         add("sequence", format!("{sequence:019}"));
         add("tailwaterroute", route.as_str().to_owned());
         self.envelope

@@ -1,6 +1,7 @@
 //! Events, their namespaces, their sightings, and what could not be read.
 
 use std::collections::HashMap;
+use std::mem;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -8,7 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::chunks;
+use crate::storage::bulk::{Bulk, Values, chunks, chunks_mut};
 use crate::storage::error::StorageError;
 
 /// An event with everything that a row needs.
@@ -54,47 +55,55 @@ pub(super) async fn find_known(
     connection: &mut SqliteConnection,
     events: &[(i64, Event)],
 ) -> Result<HashMap<(i64, String), Sequence>, StorageError> {
+    static FIND: Bulk = Bulk::new(
+        "SELECT origin_id, id, sequence FROM event WHERE (origin_id, id) IN (VALUES ",
+        "(?, ?)",
+        ")",
+    );
     let mut known = HashMap::new();
     for chunk in chunks(events) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT origin_id, id, sequence FROM event WHERE (origin_id, id) IN ",
-        );
-        query.push_tuples(chunk, |mut row, (origin_id, event)| {
-            row.push_bind(origin_id).push_bind(event.envelope.id.as_str());
-        });
-        for row in query.build().fetch_all(&mut *connection).await? {
+        let mut values = Values::with_capacity(chunk.len() * 2);
+        for (origin_id, event) in chunk {
+            values.push(*origin_id)?.push(event.envelope.id.as_str())?;
+        }
+        for row in FIND.query(chunk.len(), values).fetch_all(&mut *connection).await? {
             known.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
         }
     }
     Ok(known)
 }
 
-/// Inserts new events.
+/// Inserts new events; their facts are moved out of `events`.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    events: &[NewEvent],
+    events: &mut [NewEvent],
 ) -> Result<(), StorageError> {
-    for chunk in chunks(events) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
-             recorded_us, first_route, category, username, description, ip_address, body) ",
-        );
-        query.push_values(chunk, |mut row, event| {
-            row.push_bind(event.sequence)
-                .push_bind(event.origin_id)
-                .push_bind(event.id.as_str())
-                .push_bind(event.source_id)
-                .push_bind(event.event_type.as_str())
-                .push_bind(event.occurred_at.micros())
-                .push_bind(event.recorded_at.micros())
-                .push_bind(event.route.as_str())
-                .push_bind(event.facts.category.as_deref())
-                .push_bind(event.facts.username.as_deref())
-                .push_bind(event.facts.description.as_deref())
-                .push_bind(event.facts.ip_address.as_deref())
-                .push_bind(std::str::from_utf8(&event.body).unwrap_or_default());
-        });
-        query.build().execute(&mut *connection).await?;
+    static INSERT: Bulk = Bulk::new(
+        "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
+         recorded_us, first_route, category, username, description, ip_address, body) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "",
+    );
+    for chunk in chunks_mut(events) {
+        let mut values = Values::with_capacity(chunk.len() * 13);
+        for event in chunk.iter_mut() {
+            let facts = mem::take(&mut event.facts);
+            values
+                .push(event.sequence)?
+                .push(event.origin_id)?
+                .push(event.id.as_str())?
+                .push(event.source_id)?
+                .push(event.event_type.as_str())?
+                .push(event.occurred_at.micros())?
+                .push(event.recorded_at.micros())?
+                .push(event.route.as_str())?
+                .push(facts.category)?
+                .push(facts.username)?
+                .push(facts.description)?
+                .push(facts.ip_address)?
+                .push(std::str::from_utf8(&event.body).unwrap_or_default())?;
+        }
+        INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
     }
     Ok(())
 }

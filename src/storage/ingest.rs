@@ -80,11 +80,11 @@ async fn apply(
     let first = upkeep::next_sequence(connection).await?;
     let (fresh, known) = sort_out(connection, ingest.events).await?;
     let place = Place { source_id, route: ingest.route, first, now };
-    let rows = seal(fresh, place);
+    let mut rows = seal(fresh, place);
     let new = rows.len();
     let next = first + Sequence::try_from(new).unwrap_or(Sequence::MAX);
     if new > 0 {
-        events::insert(connection, &rows).await?;
+        events::insert(connection, &mut rows).await?;
         upkeep::set_next_sequence(connection, next).await?;
         events::insert_sightings(connection, first, ingest.route, seen_at).await?;
         for target in &ingest.targets {
@@ -163,8 +163,8 @@ fn seal(fresh: Vec<Fresh>, place: Place) -> Vec<NewEvent> {
     fresh
         .into_iter()
         .zip(sequences)
-        .map(|((origin_id, event), sequence)| {
-            let facts = event.facts.clone();
+        .map(|((origin_id, mut event), sequence)| {
+            let facts = std::mem::take(&mut event.facts);
             let occurred_at = event.occurred_at;
             let envelope = event.seal(sequence, place.now, place.route);
             NewEvent {
