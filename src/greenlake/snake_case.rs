@@ -12,30 +12,32 @@ const MAX_DEPTH: usize = 120;
 
 /// A name in `snake_case`: `ipAddress` → `ip_address`, `HTTPServer` → `http_server`.
 ///
-/// Spaces and hyphens become underscores; any other character stays.
-pub(crate) fn snake_case(name: &str) -> String {
+/// Spaces and hyphens become underscores; any other character stays. Borrowed when the
+/// name is so already.
+pub(crate) fn snake_case(name: Cow<'_, str>) -> Cow<'_, str> {
     if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
-        return name.to_owned();
+        return name;
     }
-    let chars: Vec<char> = name.chars().collect();
     let mut snake = String::with_capacity(name.len() + 4);
-    for (at, char) in chars.iter().enumerate() {
-        let after_word = at > 0 && (chars[at - 1].is_lowercase() || chars[at - 1].is_numeric());
-        let before_word = at > 0
-            && chars[at - 1].is_uppercase()
-            && chars.get(at + 1).is_some_and(|next| next.is_lowercase());
+    let mut before: Option<char> = None;
+    let mut chars = name.chars().peekable();
+    while let Some(char) = chars.next() {
         match char {
             ' ' | '-' => snake.push('_'),
             char if char.is_uppercase() => {
+                let after_word = before.is_some_and(|c| c.is_lowercase() || c.is_numeric());
+                let before_word = before.is_some_and(char::is_uppercase)
+                    && chars.peek().is_some_and(|next| next.is_lowercase());
                 if after_word || before_word {
                     snake.push('_');
                 }
                 snake.extend(char.to_lowercase());
             }
-            char => snake.push(*char),
+            char => snake.push(char),
         }
+        before = Some(char);
     }
-    snake
+    Cow::Owned(snake)
 }
 
 /// Names of one object that are looked through one by one: ordinary objects have fewer,
@@ -47,26 +49,26 @@ const FEW: usize = 24;
 /// Where two names come to the same in `snake_case` the first keeps it and the others
 /// are numbered in their order: `ip_address`, `ip_address_2`.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    few: Vec<String>,
-    many: HashSet<String>,
+pub(crate) struct Names<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
     /// Of names that came more than once: the last number given.
     numbers: HashMap<String, u32>,
 }
 
-impl Names {
-    /// The name to write for `name`, from now on taken.
-    pub(crate) fn take(&mut self, name: &str) -> String {
+impl<'a> Names<'a> {
+    /// Appends the name to write for `name`, from now on taken, as a JSON string.
+    pub(crate) fn append(&mut self, name: Cow<'a, str>, out: &mut String) {
         let mut wanted = snake_case(name);
         if self.has(&wanted) {
-            wanted = self.numbered(&wanted);
+            wanted = Cow::Owned(self.numbered(&wanted));
         }
+        append_string(&wanted, out);
         if self.few.len() < FEW {
-            self.few.push(wanted.clone());
+            self.few.push(wanted);
         } else {
-            self.many.insert(wanted.clone());
+            self.many.insert(wanted);
         }
-        wanted
     }
 
     fn has(&self, name: &str) -> bool {
@@ -87,7 +89,7 @@ impl Names {
 }
 
 /// An open array (`None`) or object with the names used in it.
-type Open = Option<Names>;
+type Open<'a> = Option<Names<'a>>;
 
 /// Appends `json` to `out`, without white space, every key in `snake_case`.
 ///
@@ -99,7 +101,7 @@ pub(crate) fn append_with_snake_keys(json: &str, out: &mut String) -> bool {
         out.push_str(json);
         return true;
     }
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<Open<'_>> = Vec::new();
     let mut is_key_next = false;
     let mut rest = json;
     while let Some(first) = rest.bytes().next() {
@@ -166,9 +168,9 @@ fn string_end(text: &str) -> usize {
 }
 
 /// Appends a key given as a literal; one that is no Unicode text (`"\ud800"`) stays.
-fn append_key(literal: &str, names: &mut Names, out: &mut String) {
+fn append_key<'a>(literal: &'a str, names: &mut Names<'a>, out: &mut String) {
     match unquoted(literal) {
-        Some(name) => append_string(&names.take(&name), out),
+        Some(name) => names.append(name, out),
         None => out.push_str(literal),
     }
 }
@@ -209,7 +211,7 @@ mod tests {
             ("a.b/c$", "a.b/c$"),
             ("", ""),
         ] {
-            assert_eq!(snake_case(name), snake, "{name}");
+            assert_eq!(snake_case(Cow::Borrowed(name)), snake, "{name}");
         }
     }
 

@@ -17,6 +17,9 @@ use crate::model::timestamp::Timestamp;
 /// Characters shown of a broken time; the whole entry is kept beside the reason.
 const SHOWN_CHARS: usize = 40;
 
+/// Room for the text of an ordinary `data`, in bytes.
+const DATA_USUAL: usize = 1_024;
+
 /// Reads one entry of either API version.
 ///
 /// # Errors
@@ -85,7 +88,7 @@ fn data(
     workspace: Option<Members<'_>>,
     mut entry: Members<'_>,
 ) -> Result<Box<RawValue>, String> {
-    let mut data = Object::default();
+    let mut data = Object::with_capacity(DATA_USUAL);
     data.text("id", id);
     append_user(&mut data, &mut entry);
     append_workspace(&mut data, workspace_id, workspace);
@@ -158,7 +161,7 @@ fn append_info(data: &mut Object, entry: &mut Members<'_>) {
         return data.member("additional_info", info);
     };
     let mut written = Object::default();
-    match members {
+    match &members {
         Some(None) => {
             data.member("additional_info", info);
             return data.member("ipAddress", Some(address));
@@ -176,7 +179,7 @@ fn append_info(data: &mut Object, entry: &mut Members<'_>) {
 }
 
 /// A time as epoch milliseconds; one that cannot be read stays as it is.
-fn append_time(data: &mut Object, name: &str, value: Option<&RawValue>) {
+fn append_time<'a>(data: &mut Object<'a>, name: &'a str, value: Option<&RawValue>) {
     let at = value.and_then(text).and_then(|text| Timestamp::parse_rfc3339(&text));
     match at {
         Some(at) => data.json(name, &at.millis().to_string()),
