@@ -2,6 +2,7 @@
 //! behaviour.
 
 mod bad_input;
+mod bad_network;
 mod check_online;
 mod crash;
 mod dead_targets;

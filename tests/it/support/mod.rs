@@ -10,6 +10,7 @@ pub(crate) mod cloud;
 pub(crate) mod disk;
 pub(crate) mod home;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod sinks;
 
@@ -21,6 +22,7 @@ pub(crate) use audit::Audit;
 pub(crate) use cloud::CloudServer;
 pub(crate) use home::{Home, Setup};
 pub(crate) use process::{Done, Process};
+pub(crate) use proxy::{Proxy, Wire};
 pub(crate) use raw::RawServer;
 pub(crate) use sinks::SinkServer;
 

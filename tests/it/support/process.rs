@@ -98,8 +98,17 @@ impl Process {
 
     /// Resident memory in MiB (`/proc`, `VmRSS`).
     pub(crate) fn resident_mib(&self) -> u64 {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// The most memory in MiB that it has ever had resident (`/proc`, `VmHWM`).
+    pub(crate) fn peak_mib(&self) -> u64 {
+        self.memory_mib("VmHWM:")
+    }
+
+    fn memory_mib(&self, name: &str) -> u64 {
         let status = read(Path::new(&format!("/proc/{}/status", self.pid())));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.expect("it runs") / 1024
     }
