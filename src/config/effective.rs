@@ -10,6 +10,7 @@ use crate::config::secret::MASK;
 use crate::config::sections::{
     Auth, Config, Overlap, PollConfig, Schedule, Signing, SourceConfig, Start, TargetConfig,
 };
+use crate::model::address::AddressPolicy;
 
 /// Every value in effect as TOML, with secrets and header values as `********` and URLs
 /// without query and user-info.
@@ -132,6 +133,7 @@ impl Page {
         if let Some(path) = &target.ca_file {
             self.text("ca_file", &path.display());
         }
+        self.line("public_only", &(target.addresses == AddressPolicy::PublicOnly));
         self.line("enabled", &target.enabled);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::secret::Secret;
+use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
 use crate::model::signature::StandardKey;
 use crate::model::timestamp::Timestamp;
@@ -167,6 +168,8 @@ pub struct TargetConfig {
     pub proxy: Option<Url>,
     /// PEM file with further certificate authorities to trust.
     pub ca_file: Option<PathBuf>,
+    /// Which addresses it may have.
+    pub addresses: AddressPolicy,
     /// Whether new events are delivered to it.
     pub enabled: bool,
 }

@@ -24,6 +24,10 @@ const ANSWER_KEPT: usize = 2 * 1024;
 /// Dropping it leaves unknown whether the target has the message; the delivery is still
 /// pending.
 pub(super) async fn attempt(target: &Target, mut message: Message, clock: &Clock) -> Attempt {
+    if let Err(refusal) = target.config.addresses.judge_host(&target.url) {
+        let reason = Reason::Address;
+        return unsent(clock, Outcome::Retry(reason), &format!("{reason}: {refusal}"));
+    }
     let (started_at, since) = (clock.now(), clock.uptime());
     let mut request = Request::new(Method::POST, target.url.clone());
     *request.headers_mut() = signed_headers(target, &mut message, started_at);
@@ -41,13 +45,13 @@ pub(super) async fn attempt(target: &Target, mut message: Message, clock: &Clock
     Attempt { started_at, duration, status, outcome, retry_after, answer }
 }
 
-/// An attempt that was never sent, because the event cannot take the target's format.
-pub(super) fn unsendable(clock: &Clock, why: &str) -> Attempt {
+/// An attempt that was never sent, and what it comes to all the same.
+pub(super) fn unsent(clock: &Clock, outcome: Outcome, why: &str) -> Attempt {
     Attempt {
         started_at: clock.now(),
         duration: Duration::ZERO,
         status: None,
-        outcome: Outcome::Rejected,
+        outcome,
         retry_after: None,
         answer: Some(kept(why)),
     }
@@ -84,6 +88,7 @@ fn capped(target: &Target, asked: Option<Duration>) -> Option<Duration> {
 fn reason_of(error: &reqwest::Error) -> Reason {
     match transport::network_reason(error) {
         transport::Reason::Dns => Reason::Dns,
+        transport::Reason::Address => Reason::Address,
         transport::Reason::Refused => Reason::Refused,
         transport::Reason::Tls => Reason::Tls,
         transport::Reason::Timeout => Reason::Timeout,

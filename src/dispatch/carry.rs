@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::dispatch::attempt::{attempt, unsendable};
+use crate::dispatch::attempt::{attempt, unsent};
 use crate::dispatch::request::message;
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
@@ -33,7 +33,7 @@ pub(super) async fn carry(
     while let Some(mut part) = parts.pop() {
         let made = match message(&target, &part) {
             Ok(message) => attempt(&target, message, &clock).await,
-            Err(error) => unsendable(&clock, &error.to_string()),
+            Err(error) => unsent(&clock, Outcome::Rejected, &error.to_string()),
         };
         let is_split = made.outcome == Outcome::Rejected && part.len() > 1;
         for due in &part {

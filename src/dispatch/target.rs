@@ -71,6 +71,8 @@ impl Target {
             read_timeout: config.timeout,
             proxy: config.proxy.clone(),
             ca_file: config.ca_file.clone(),
+            addresses: config.addresses,
+            hosts: config.url.host_str().map(str::to_owned).into_iter().collect(),
             gzip: false,
             pool_max_idle_per_host: config.concurrency,
             ..ClientOptions::default()

@@ -5,12 +5,13 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 use url::form_urlencoded;
 
-use crate::dispatch::attempt::{attempt, unsendable};
+use crate::dispatch::attempt::{attempt, unsent};
 use crate::dispatch::request::message;
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
 use crate::model::delivery::Attempt;
 use crate::model::envelope::{CloudEvent, Data, json as format};
+use crate::model::outcome::Outcome;
 use crate::model::timestamp::Timestamp;
 use crate::storage::Due;
 
@@ -33,7 +34,7 @@ pub async fn send_test(target: &Target, clock: &Clock) -> Attempt {
     };
     match message(target, &[due]) {
         Ok(message) => attempt(target, message, clock).await,
-        Err(error) => unsendable(clock, &error.to_string()),
+        Err(error) => unsent(clock, Outcome::Rejected, &error.to_string()),
     }
 }
 

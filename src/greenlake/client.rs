@@ -58,6 +58,10 @@ impl AuditLog {
             read_timeout: source.poll.timeout,
             proxy: source.proxy.clone(),
             ca_file: source.ca_file.clone(),
+            hosts: [&source.base_url, &source.token_url]
+                .into_iter()
+                .filter_map(|url| url.host_str().map(str::to_owned))
+                .collect(),
             gzip: true,
             pool_max_idle_per_host: IDLE_CONNECTIONS,
             ..ClientOptions::default()

@@ -150,6 +150,9 @@ fn advice(error: &FetchError, reason: Option<Reason>, key: &str) -> &'static str
     match (error, reason) {
         (_, Some(Reason::Dns)) if is_token => "check the host in token_url, and this machine's DNS",
         (_, Some(Reason::Dns)) => "check the host in base_url, and this machine's DNS",
+        (_, Some(Reason::Address)) => {
+            "write HPE's host, or find out who answers this machine's DNS"
+        }
         (_, Some(Reason::Refused)) => {
             "nobody listens there: check host, port and proxy, and the firewall"
         }

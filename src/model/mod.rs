@@ -3,6 +3,7 @@
 //! Floor 0. Nothing here does I/O or waits: rules are pure functions over plain
 //! values, so each is tested as a table and every other floor may use them.
 
+pub mod address;
 pub mod clock;
 pub mod coverage;
 pub mod delivery;

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use url::Url;
 
+use crate::model::address::AddressPolicy;
+use crate::transport::names::{Lookup, Names, system_lookup};
 use crate::transport::reason::explain;
 
 /// Who we say we are in `User-Agent`.
@@ -30,6 +33,11 @@ pub struct ClientOptions {
     pub proxy: Option<Url>,
     /// PEM file with certificate authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which addresses the names of `hosts` may have.
+    pub addresses: AddressPolicy,
+    /// Hosts that are asked, as they stand in URLs. Any other name is a proxy's, whose
+    /// addresses are the operator's own matter.
+    pub hosts: Vec<String>,
     /// Whether to ask for compressed answers and decompress them.
     pub gzip: bool,
     /// Idle connections kept for each host, at most.
@@ -48,6 +56,8 @@ impl Default for ClientOptions {
             read_timeout: Duration::from_secs(30),
             proxy: None,
             ca_file: None,
+            addresses: AddressPolicy::Ordinary,
+            hosts: Vec::new(),
             gzip: false,
             pool_max_idle_per_host: 16,
             pool_idle_timeout: Duration::from_secs(90),
@@ -91,13 +101,25 @@ pub enum TransportError {
 
 /// Makes a client that follows no redirect and waits for nothing without a limit.
 ///
-/// It keeps connections alive and trusts the system's certificate authorities and those
-/// of `ca_file`. One client for each source and target keeps their pools apart.
+/// It keeps connections alive, trusts the system's certificate authorities and those of
+/// `ca_file`, and connects to no address that [`ClientOptions::addresses`] refuses: where
+/// a URL has a name; an address that stands in a URL is for the caller to judge, because
+/// it is never looked up. Behind a proxy it is the proxy that looks names up. One client for each source and target keeps their pools apart.
 ///
 /// # Errors
 /// [`TransportError`] says which file or proxy is wrong, and how.
 pub fn client(options: &ClientOptions) -> Result<Client, TransportError> {
+    with_lookup(options, Arc::new(system_lookup))
+}
+
+/// As [`client`], with names looked up by `lookup`.
+pub(super) fn with_lookup(
+    options: &ClientOptions,
+    lookup: Lookup,
+) -> Result<Client, TransportError> {
+    let names = Names::new(options.addresses, options.hosts.clone(), lookup);
     let mut builder = ClientBuilder::new()
+        .dns_resolver(names)
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
         .referer(false)

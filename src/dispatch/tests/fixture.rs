@@ -21,6 +21,7 @@ use url::Url;
 
 use crate::config::{BatchConfig, Format, Order, RetryConfig, Signing, TargetConfig};
 use crate::dispatch::{Target, Worker};
+use crate::model::address::AddressPolicy;
 use crate::model::clock::Clock;
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route};
@@ -142,6 +143,7 @@ pub(in crate::dispatch) fn config(url: &Url) -> TargetConfig {
         },
         proxy: None,
         ca_file: None,
+        addresses: AddressPolicy::Ordinary,
         enabled: true,
     }
 }

@@ -10,7 +10,9 @@ use crate::config::{Auth, BatchConfig, Format, Order, RetryConfig, Secret, Signi
 use crate::dispatch::Target;
 use crate::dispatch::attempt::attempt;
 use crate::dispatch::request::Message;
+use crate::model::address::AddressPolicy;
 use crate::model::clock::Clock;
+use crate::model::outcome::{Outcome, Reason};
 use crate::model::signature::{
     StandardKey, TOLERANCE, VerifyKey, verify_greenlake, verify_standard,
 };
@@ -200,6 +202,20 @@ async fn an_answer_without_end_is_bounded_and_its_status_counts() {
     assert_eq!(statuses, ["delivered", "delivered", "pending"]);
     assert_eq!(rows[2].last_status, Some(500));
     assert_eq!(stub.so_far().len(), 3);
+}
+
+#[tokio::test]
+async fn an_address_that_may_not_be_asked_is_a_failure_and_nothing_is_sent() {
+    let stub = Stub::start(|_, _| status(200)).await;
+    let config = TargetConfig { addresses: AddressPolicy::PublicOnly, ..config(&stub.url) };
+    let target = Target::new(1, config).unwrap();
+    let headers = target.headers.clone();
+    let message = Message { webhook_id: "e0".to_owned(), headers, body: Bytes::new() };
+    let made = attempt(&target, message, &Clock::system()).await;
+    assert_eq!((made.status, made.outcome), (None, Outcome::Retry(Reason::Address)));
+    let told = "address: 127.0.0.1 is a loopback address, which public_only = true refuses";
+    assert_eq!(made.answer.as_deref(), Some(told));
+    assert!(stub.so_far().is_empty());
 }
 
 #[tokio::test]
