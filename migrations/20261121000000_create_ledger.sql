@@ -77,10 +77,13 @@ CREATE TABLE target (
     id         INTEGER NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL UNIQUE,
     created_us INTEGER NOT NULL,
+    -- failing: it takes nothing, and gets one delivery at a time until one succeeds.
     -- paused: an operator asked for it; gone: it answered 410. In both, nothing is sent
     -- until an operator resumes it.
-    state      TEXT    NOT NULL CHECK (state IN ('active', 'paused', 'gone')),
+    state      TEXT    NOT NULL CHECK (state IN ('active', 'failing', 'paused', 'gone')),
     since_us   INTEGER NOT NULL,
+    -- When an operator last resumed it; null if never.
+    resumed_us INTEGER,
     -- Deliveries that ended, ever; kept here because counting them would read them all.
     delivered  INTEGER NOT NULL DEFAULT 0,
     dead       INTEGER NOT NULL DEFAULT 0,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::config::address::shown;
 use crate::config::names::Named;
-use crate::config::quantity::{shown_duration, shown_size};
+use crate::config::quantity::{shown_duration, shown_rate, shown_size};
 use crate::config::secret::MASK;
 use crate::config::sections::{
     Auth, Config, Overlap, PollConfig, Schedule, Signing, SourceConfig, Start, TargetConfig,
@@ -109,6 +109,7 @@ impl Page {
         }
         self.line("signing", &signing(&target.signing));
         self.line("concurrency", &target.concurrency);
+        self.text("rate", &shown_rate(target.rate));
         self.text("timeout", &shown_duration(target.timeout));
         self.text("order", &target.order.name());
         self.line(

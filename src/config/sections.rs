@@ -9,6 +9,7 @@ use url::Url;
 use crate::config::secret::Secret;
 use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
+use crate::model::rate::Rate;
 use crate::model::signature::StandardKey;
 use crate::model::timestamp::Timestamp;
 
@@ -156,6 +157,8 @@ pub struct TargetConfig {
     pub signing: Signing,
     /// Attempts under way at once.
     pub concurrency: usize,
+    /// Requests that it gets, at most; `None`: as many as it takes.
+    pub rate: Option<Rate>,
     /// Limit of one attempt from connecting to the end of the answer.
     pub timeout: Duration,
     /// Whether order matters.

@@ -2,6 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
+use crate::model::breaker::Turn;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::operations::{self, Verb};
@@ -16,6 +17,8 @@ pub type TargetId = i64;
 pub enum TargetState {
     /// It gets its deliveries.
     Active,
+    /// It takes nothing: one delivery at a time is tried, until one succeeds.
+    Failing,
     /// An operator paused it: nothing is sent until an operator resumes it.
     Paused,
     /// It answered 410: nothing is sent until an operator resumes it.
@@ -28,6 +31,7 @@ impl TargetState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Failing => "failing",
             Self::Paused => "paused",
             Self::Gone => "gone",
         }
@@ -36,6 +40,7 @@ impl TargetState {
     fn from_column(text: &str) -> Result<Self, StorageError> {
         match text {
             "active" => Ok(Self::Active),
+            "failing" => Ok(Self::Failing),
             "paused" => Ok(Self::Paused),
             "gone" => Ok(Self::Gone),
             other => Err(StorageError::Inconsistent(format!("a target in state {other:?}"))),
@@ -48,6 +53,9 @@ impl TargetState {
 pub struct Owed {
     /// Whether anything is sent to it.
     pub state: TargetState,
+    /// When an operator last resumed it; `None` if never. Patience with its deliveries
+    /// begins anew then.
+    pub resumed_at: Option<Timestamp>,
     /// Whether there are deliveries that were never tried, or are replayed.
     pub has_fresh: bool,
     /// When the first of its retries is, or was, due; `None` when none waits.
@@ -94,20 +102,31 @@ async fn insert(
     Ok(())
 }
 
-/// Moves a target from active to gone; nothing happens when it is gone already.
-pub(super) async fn mark_gone(
+/// Moves a target on to what an attempt has shown; `false` when it is not where that
+/// starts from: an operator has paused it, say.
+pub(super) async fn move_on(
     connection: &mut SqliteConnection,
     target_id: TargetId,
+    turn: Turn,
     now: Timestamp,
-) -> Result<(), StorageError> {
-    sqlx::query(
-        "UPDATE target SET state = 'gone', since_us = $2 WHERE id = $1 AND state = 'active'",
-    )
-    .bind(target_id)
-    .bind(now.micros())
-    .execute(connection)
-    .await?;
-    Ok(())
+) -> Result<bool, StorageError> {
+    let statement = match turn {
+        Turn::Failing => {
+            "UPDATE target SET state = 'failing', since_us = $2
+             WHERE id = $1 AND state = 'active'"
+        }
+        Turn::Recovered => {
+            "UPDATE target SET state = 'active', since_us = $2
+             WHERE id = $1 AND state = 'failing'"
+        }
+        Turn::Gone => {
+            "UPDATE target SET state = 'gone', since_us = $2
+             WHERE id = $1 AND state IN ('active', 'failing')"
+        }
+    };
+    let moved =
+        sqlx::query(statement).bind(target_id).bind(now.micros()).execute(connection).await?;
+    Ok(moved.rows_affected() == 1)
 }
 
 /// Adds to what a target has got and lost.
@@ -146,8 +165,8 @@ impl Ledger {
             .await
     }
 
-    /// Has nothing more sent to an active target until it is resumed, and records that an
-    /// operator asked for it; `false` when it was not active. Its deliveries stay pending.
+    /// Has nothing more sent to an active or failing target until it is resumed, and records that an
+    /// operator asked for it; `false` when it was neither. Its deliveries stay pending.
     ///
     /// # Errors
     /// On any error its state is as before.
@@ -155,8 +174,8 @@ impl Ledger {
         self.turn(name, Verb::Pause).await
     }
 
-    /// Lets a target that is paused or gone have its deliveries again, and records that an
-    /// operator asked for it; `false` when it was active.
+    /// Lets a target that is paused, gone or failing have its deliveries again, and records
+    /// that an operator asked for it; `false` when it was active.
     ///
     /// # Errors
     /// On any error its state is as before.
@@ -185,11 +204,11 @@ async fn turn(
     let statement = match verb {
         Verb::Pause => {
             "UPDATE target SET state = 'paused', since_us = $2
-             WHERE name = $1 AND state = 'active'
+             WHERE name = $1 AND state IN ('active', 'failing')
              RETURNING id"
         }
         Verb::Resume => {
-            "UPDATE target SET state = 'active', since_us = $2
+            "UPDATE target SET state = 'active', since_us = $2, resumed_us = $2
              WHERE name = $1 AND state <> 'active'
              RETURNING id"
         }
@@ -229,6 +248,7 @@ impl Reader {
     pub async fn find_owed(&self, target: TargetId) -> Result<Option<Owed>, StorageError> {
         let row = sqlx::query(
             "SELECT state,
+                    resumed_us,
                     EXISTS (SELECT 1 FROM delivery d
                             WHERE d.target_id = t.id AND d.status = 'pending' AND d.step = 0),
                     (SELECT min(d.next_attempt_us) FROM delivery d
@@ -242,8 +262,9 @@ impl Reader {
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Owed {
             state: TargetState::from_column(row.try_get(0)?)?,
-            has_fresh: row.try_get(1)?,
-            next_retry: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
+            resumed_at: row.try_get::<Option<i64>, _>(1)?.map(Timestamp::from_micros),
+            has_fresh: row.try_get(2)?,
+            next_retry: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_micros),
         }))
     }
 

@@ -6,6 +6,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::breaker::Turn;
 use crate::model::coverage::{Coverage, Scan, Span};
 use crate::model::delivery::{Attempt, Fate, Status};
 use crate::model::envelope::{CloudEvent, Data, json};
@@ -112,7 +113,8 @@ fn settlement(sequence: i64, outcome: Outcome, fate: Fate) -> Settlement {
         retry_after: None,
         answer: None,
     };
-    Settlement { sequence, attempt, fate }
+    let turn = (outcome == Outcome::Gone).then_some(Turn::Gone);
+    Settlement { sequence, attempt, fate, turn }
 }
 
 fn replay(target: TargetId, which: Which, filter: HistoryFilter) -> Replay {
@@ -645,4 +647,75 @@ async fn reading_without_a_daemon_leaves_no_trace() {
     let reader = Reader::open(&path).await.unwrap();
     assert_eq!(reader.count_events().await.unwrap(), (1, 1));
     assert_eq!(listing(), before);
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_held_keeps_its_place_and_its_time() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let (siem, _) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+    let failed = Outcome::Retry(Reason::Timeout);
+    let at = Timestamp::from_secs(1_734_698_200);
+    f.ledger.settle(siem, vec![settlement(1, failed, Fate::RetryAt(at))]).await.unwrap();
+    f.ledger.settle(siem, vec![settlement(1, failed, Fate::Held)]).await.unwrap();
+    let due = f.ledger.reader().list_retries(siem, at, 10).await.unwrap();
+    assert_eq!((due.len(), due[0].step), (1, 1));
+    let owed = f.ledger.reader().find_owed(siem).await.unwrap().unwrap();
+    assert_eq!((owed.next_retry, owed.has_fresh), (Some(at), false));
+    assert_eq!(f.count("attempt").await, 2, "each request is on record");
+}
+
+#[tokio::test]
+async fn only_what_was_still_pending_is_counted() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b", "c"])).await.unwrap();
+    let (siem, _) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+    f.ledger.settle(siem, vec![delivered(1)]).await.unwrap();
+    f.clock.advance(Duration::from_secs(1));
+    let rejected = settlement(3, Outcome::Rejected, Fate::Dead(Reason::Rejected));
+    f.ledger.settle(siem, vec![delivered(1), delivered(2), rejected]).await.unwrap();
+    let row = &f.ledger.reader().list_targets().await.unwrap()[1];
+    assert_eq!((row.name.as_str(), row.delivered_total, row.dead), ("siem", 2, 1));
+    assert_eq!(f.count("attempt").await, 3);
+}
+
+#[tokio::test]
+async fn a_target_turns_only_from_the_state_that_a_turn_starts_from() {
+    use TargetState::{Active, Failing, Gone, Paused};
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let (siem, _) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+    let failed = settlement(1, Outcome::Retry(Reason::Timeout), Fate::Held);
+    for (before, turn, after) in [
+        (Active, Turn::Failing, Failing),
+        (Active, Turn::Recovered, Active),
+        (Active, Turn::Gone, Gone),
+        (Failing, Turn::Failing, Failing),
+        (Failing, Turn::Recovered, Active),
+        (Failing, Turn::Gone, Gone),
+        (Paused, Turn::Failing, Paused),
+        (Paused, Turn::Recovered, Paused),
+        (Paused, Turn::Gone, Paused),
+        (Gone, Turn::Failing, Gone),
+        (Gone, Turn::Recovered, Gone),
+    ] {
+        f.ledger.resume_target("siem").await.unwrap();
+        let first = match before {
+            Active => None,
+            Failing => Some(Turn::Failing),
+            Gone => Some(Turn::Gone),
+            Paused => {
+                f.ledger.pause_target("siem").await.unwrap();
+                None
+            }
+        };
+        for turn in [first, Some(turn)] {
+            f.ledger.settle(siem, vec![Settlement { turn, ..failed.clone() }]).await.unwrap();
+        }
+        let (_, state) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+        assert_eq!(state, after, "{before:?} {turn:?}");
+    }
+    f.ledger.resume_target("siem").await.unwrap();
+    f.ledger.settle(siem, vec![Settlement { turn: Some(Turn::Failing), ..failed }]).await.unwrap();
+    assert!(f.ledger.pause_target("siem").await.unwrap(), "a failing target can be paused");
 }

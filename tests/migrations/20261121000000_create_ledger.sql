@@ -34,9 +34,12 @@ VALUES (1, 'poll', 1795219207123456),
        (3, 'push', 1795219210500000),
        (3, 'poll', 1795219237000000);
 
-INSERT INTO target (id, name, created_us, state, since_us, delivered, dead, last_delivered_us)
-VALUES (1, 'siem', 1795219200000000, 'active', 1795219200000000, 1, 0, 1795219207200000),
-       (2, 'oncall', 1795219200000000, 'gone', 1795219211000000, 0, 1, NULL);
+INSERT INTO target (id, name, created_us, state, since_us, resumed_us, delivered, dead,
+                    last_delivered_us)
+VALUES (1, 'siem', 1795219200000000, 'active', 1795219239000000, 1795219239000000, 1, 0,
+        1795219207200000),
+       (2, 'oncall', 1795219200000000, 'gone', 1795219211000000, NULL, 0, 1, NULL),
+       (3, 'archive', 1795219200000000, 'failing', 1795219212000000, NULL, 0, 0, NULL);
 
 INSERT INTO delivery (sequence, target_id, status, attempts, step, first_attempt_us,
                       last_attempt_us, last_status, last_reason, next_attempt_us, settled_us)

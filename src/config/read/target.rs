@@ -61,6 +61,7 @@ pub(super) fn target(
     );
     let signing = signing(section.section("signing", "signing = { standard = [\"whsec_…\"] }"));
     let concurrency = section.integer("concurrency", CONCURRENCY, &(1..=1024));
+    let rate = section.find("rate").and_then(|field| field.rate());
     let timeout = section.duration("timeout", TIMEOUT, &(SECOND..=10 * MINUTE));
     let order = section.choice("order", Order::None, &[]);
     let batch = batch(section.section("batch", "batch = { max_events = 100, max_wait = \"1s\" }"));
@@ -69,7 +70,7 @@ pub(super) fn target(
     let ca_file = section.find("ca_file").and_then(|field| field.path("\"ca.pem\""));
     let addresses = addresses(&mut section, url.as_ref(), proxy.is_some());
     let enabled = section.flag("enabled", true);
-    for (key, idle) in [("filter", ""), ("handshake", "none"), ("rate", "0/s")] {
+    for (key, idle) in [("filter", ""), ("handshake", "none")] {
         section.later(key, Some(idle));
     }
     advise(&section, url.as_ref(), format, &signing);
@@ -84,6 +85,7 @@ pub(super) fn target(
         auth,
         signing,
         concurrency: concurrency as usize,
+        rate,
         timeout,
         order,
         batch,
