@@ -88,7 +88,13 @@ CREATE TABLE target (
     delivered  INTEGER NOT NULL DEFAULT 0,
     dead       INTEGER NOT NULL DEFAULT 0,
     -- Null until the first delivery.
-    last_delivered_us INTEGER
+    last_delivered_us INTEGER,
+    -- 1: it gets our own events about other targets.
+    own_events   INTEGER NOT NULL DEFAULT 0 CHECK (own_events IN (0, 1)),
+    -- How many of its dead letters an event has told of, or needs to tell of no more.
+    dead_told    INTEGER NOT NULL DEFAULT 0,
+    -- When the last such event was made; null before the first.
+    dead_told_us INTEGER
 ) STRICT;
 
 -- One row: the duty to bring one event to one target (I5).
@@ -190,11 +196,12 @@ CREATE TABLE quarantined (
     UNIQUE (source_id, digest)
 ) STRICT;
 
--- One row: what an operator did to a target.
+-- One row: what an operator did to a target, or what its answers have shown.
 CREATE TABLE operation (
     id         INTEGER NOT NULL PRIMARY KEY,
     asked_us   INTEGER NOT NULL,
-    verb       TEXT    NOT NULL CHECK (verb IN ('pause', 'resume', 'replay')),
+    verb       TEXT    NOT NULL CHECK (verb IN ('pause', 'resume', 'replay', 'failing',
+                                                'recovered', 'gone')),
     target_id  INTEGER NOT NULL REFERENCES target (id),
     -- What a replay was asked for, in words; null for other verbs.
     selection  TEXT,

@@ -62,6 +62,8 @@ impl App {
         let ledger = Ledger::open(&config.storage.path, clock.clone()).await?;
         let names = config.targets.iter().map(|target| target.name.clone()).collect();
         ledger.insert_targets(names).await.context("making the targets known")?;
+        let hears = config.targets.iter().filter(|target| target.enabled && target.own_events);
+        ledger.subscribe_targets(hears.map(|target| target.name.clone()).collect()).await?;
         let (workers, nudges) = workers(&config.targets, &ledger, &clock).await?;
         let enabled: Vec<SourceConfig> =
             config.sources.into_iter().filter(|source| source.poll.enabled).collect();

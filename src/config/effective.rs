@@ -135,6 +135,7 @@ impl Page {
             self.text("ca_file", &path.display());
         }
         self.line("public_only", &(target.addresses == AddressPolicy::PublicOnly));
+        self.line("own_events", &target.own_events);
         self.line("enabled", &target.enabled);
     }
 }

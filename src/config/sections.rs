@@ -173,6 +173,8 @@ pub struct TargetConfig {
     pub ca_file: Option<PathBuf>,
     /// Which addresses it may have.
     pub addresses: AddressPolicy,
+    /// Whether it gets our own events about the other targets.
+    pub own_events: bool,
     /// Whether new events are delivered to it.
     pub enabled: bool,
 }

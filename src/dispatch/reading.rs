@@ -63,6 +63,9 @@ pub(super) async fn read(
     let Some(owed) = ledger.reader().find_owed(target.id).await? else {
         return Ok(Reading::nothing(TargetState::Active));
     };
+    if owed.has_untold_dead {
+        ledger.tell_dead(target.id).await?;
+    }
     let mut reading = match (wanted, owed.state) {
         (Wanted::Window { after, is_new, limit, now }, TargetState::Active) => {
             read_window(&ledger, &target, owed, (after, is_new, limit, now)).await?

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod envelope;
 pub mod event;
 pub mod outcome;
+pub mod own_event;
 pub mod rate;
 pub mod retry;
 pub mod signature;

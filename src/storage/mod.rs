@@ -19,6 +19,7 @@ mod history;
 mod ingest;
 mod open;
 mod operations;
+mod own;
 mod recent;
 mod replay;
 mod requests;

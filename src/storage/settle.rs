@@ -7,11 +7,12 @@ use crate::model::breaker::Turn;
 use crate::model::delivery::{Attempt, Fate};
 use crate::model::event::Sequence;
 use crate::model::outcome::Reason;
+use crate::model::own_event::turned;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
 use crate::storage::targets::{self, TargetId};
-use crate::storage::{Ledger, attempts};
+use crate::storage::{Ledger, attempts, own};
 
 /// An attempt that has ended, and what becomes of its delivery.
 #[derive(Clone, Debug)]
@@ -67,9 +68,15 @@ async fn apply(
     if delivered + dead > 0 {
         targets::count(connection, target, (delivered, dead), now).await?;
     }
+    if dead > 0 {
+        own::insert_dead(connection, target, settlements, now).await?;
+    }
     for settlement in settlements {
-        if let Some(turn) = settlement.turn {
-            targets::move_on(connection, target, turn, now).await?;
+        if let Some(turn) = settlement.turn
+            && let Some(name) = targets::move_on(connection, target, turn, now).await?
+        {
+            let event = turned(&name, turn, &settlement.attempt, now);
+            own::insert(connection, target, event, now).await?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod life;
 mod main_job;
 mod manual;
 mod operator;
+mod own_events;
 mod reading_along;
 mod replays;
 mod secrets;

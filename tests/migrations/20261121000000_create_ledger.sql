@@ -41,6 +41,9 @@ VALUES (1, 'siem', 1795219200000000, 'active', 1795219239000000, 179521923900000
        (2, 'oncall', 1795219200000000, 'gone', 1795219211000000, NULL, 0, 1, NULL),
        (3, 'archive', 1795219200000000, 'failing', 1795219212000000, NULL, 0, 0, NULL);
 
+UPDATE target SET own_events = 1 WHERE id = 1;
+UPDATE target SET dead_told = 1, dead_told_us = 1795219207300000 WHERE id = 2;
+
 INSERT INTO delivery (sequence, target_id, status, attempts, step, first_attempt_us,
                       last_attempt_us, last_status, last_reason, next_attempt_us, settled_us)
 VALUES (1, 1, 'delivered', 1, 0, NULL, 1795219207150000, 200, NULL, NULL, 1795219207200000),
@@ -72,4 +75,5 @@ VALUES (1, 1, 'poll', 1795219207123456, 'it has no id', '{"category":"User Manag
 INSERT INTO operation (id, asked_us, verb, target_id, selection, deliveries)
 VALUES (1, 1795219238000000, 'pause', 1, NULL, NULL),
        (2, 1795219239000000, 'resume', 1, NULL, NULL),
-       (3, 1795219240000000, 'replay', 1, 'event AZ-second', 1);
+       (3, 1795219240000000, 'replay', 1, 'event AZ-second', 1),
+       (4, 1795219212000000, 'failing', 3, NULL, NULL);

@@ -69,6 +69,7 @@ pub(super) fn target(
     let proxy = section.find("proxy").and_then(|field| field.proxy());
     let ca_file = section.find("ca_file").and_then(|field| field.path("\"ca.pem\""));
     let addresses = addresses(&mut section, url.as_ref(), proxy.is_some());
+    let own_events = section.flag("own_events", false);
     let enabled = section.flag("enabled", true);
     for (key, idle) in [("filter", ""), ("handshake", "none")] {
         section.later(key, Some(idle));
@@ -93,6 +94,7 @@ pub(super) fn target(
         proxy,
         ca_file,
         addresses,
+        own_events,
         enabled,
     })
 }

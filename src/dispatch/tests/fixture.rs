@@ -147,6 +147,7 @@ pub(in crate::dispatch) fn config(url: &Url) -> TargetConfig {
         proxy: None,
         ca_file: None,
         addresses: AddressPolicy::Ordinary,
+        own_events: false,
         enabled: true,
     }
 }
