@@ -61,6 +61,7 @@ impl Page {
         self.text("token_auth", &source.token_auth.name());
         self.text("api", &source.api.name());
         self.text("filter", &source.filter);
+        self.line("services", &list(source.services.iter().map(String::as_str)));
         if let Some(proxy) = &source.proxy {
             self.text("proxy", &shown(proxy));
         }

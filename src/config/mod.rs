@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults, Place};
 pub use load::{DEFAULT_PATHS, Loaded, known_keys};
 pub use secret::{Redactor, Secret};
 pub use sections::{
-    ApiVersion, Auth, BatchConfig, Config, Format, LogConfig, LogFormat, Order, Overlap,
-    PollConfig, RetryConfig, Schedule, Signing, SourceConfig, Start, StorageConfig, TargetConfig,
-    TokenAuth,
+    ApiVersion, Auth, BatchConfig, Config, Format, LogConfig, LogFormat, Order, Overlap, PLATFORM,
+    PollConfig, RetryConfig, SERVICES_PER_FILTER, Schedule, Signing, SourceConfig, Start,
+    StorageConfig, TargetConfig, TokenAuth,
 };

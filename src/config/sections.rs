@@ -37,6 +37,12 @@ pub struct StorageConfig {
     pub min_free: u64,
 }
 
+/// How `services` calls the GreenLake platform itself.
+pub const PLATFORM: &str = "platform";
+
+/// Services that one filter may name (HPE developer portal, audit logs v2beta1).
+pub const SERVICES_PER_FILTER: usize = 5;
+
 /// `[[source]]`: one GreenLake workspace. `Debug` shows its name alone: URLs carry keys.
 #[derive(Clone)]
 pub struct SourceConfig {
@@ -58,6 +64,9 @@ pub struct SourceConfig {
     pub api: ApiVersion,
     /// The user's own filter in HPE's grammar; empty for none.
     pub filter: String,
+    /// Services whose logs `v2beta1` is asked for: [`PLATFORM`] or ids. Without effect
+    /// where the filter names services, and for `v1`, which has the logs of all.
+    pub services: Vec<String>,
     /// Proxy for this source; `None`: the environment's.
     pub proxy: Option<Url>,
     /// PEM file with further certificate authorities to trust.
@@ -86,7 +95,7 @@ pub enum TokenAuth {
 pub enum ApiVersion {
     /// `v1`: logs of every service.
     V1,
-    /// `v2beta1`: platform logs only unless the filter names service offers.
+    /// `v2beta1`: logs of the services that are named, at most five in a filter.
     V2Beta1,
 }
 

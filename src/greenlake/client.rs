@@ -16,7 +16,7 @@ use crate::greenlake::pacer::{Pace, REQUESTS_PER_MINUTE};
 use crate::greenlake::server_time::ServerTime;
 use crate::greenlake::throttle::hold_of;
 use crate::greenlake::token::{Token, Tokens};
-use crate::greenlake::wire::{filter_text, list_url, read_page};
+use crate::greenlake::wire::{filter_text, list_url, read_page, service_terms};
 use crate::model::clock::Clock;
 use crate::model::timestamp::Timestamp;
 use crate::transport::{ClientOptions, TransportError, client, redact};
@@ -41,6 +41,7 @@ pub struct AuditLog {
     list: Url,
     api: ApiVersion,
     filter: String,
+    parts: Vec<String>,
     workspace_id: String,
     /// Of the proxy, which may repeat them.
     proxy_secrets: Vec<Secret>,
@@ -80,6 +81,7 @@ impl AuditLog {
             list,
             api: source.api,
             filter: source.filter.clone(),
+            parts: service_terms(source),
             workspace_id: source.workspace_id.clone(),
             proxy_secrets: source.proxy.iter().flat_map(url_secrets).map(Secret::new).collect(),
         })
@@ -109,6 +111,14 @@ impl AuditLog {
         self.server.offset()
     }
 
+    /// The terms to narrow a question by, one request each: what they let through is
+    /// together all that is wanted, and nothing comes twice. Never empty; one empty term
+    /// where a single request will do.
+    #[must_use]
+    pub fn parts(&self) -> &[String] {
+        &self.parts
+    }
+
     /// Asks for one page.
     ///
     /// Waits for its turn first, up to 65 s, so that the source is asked fewer than 80
@@ -119,6 +129,11 @@ impl AuditLog {
     /// [`FetchError`]; the next fetch starts anew.
     pub async fn fetch(&self, query: &Query) -> Result<Page, FetchError> {
         self.ask(query).await.map_err(|fault| fault.error)
+    }
+
+    /// The clock that waits and the token's life go by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// As [`AuditLog::fetch`], with the network's reason for a probe.
@@ -188,8 +203,12 @@ impl AuditLog {
             );
             FetchError::Unreadable { message }
         })?;
+        let mut events = entries.events;
+        if self.api == ApiVersion::V2Beta1 {
+            events.reverse();
+        }
         Ok(Page {
-            events: entries.events,
+            events,
             unreadable: entries.unreadable,
             count: entries.count,
             total: entries.total,

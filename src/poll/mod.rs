@@ -21,6 +21,7 @@ pub mod due;
 mod fake;
 pub mod gap;
 pub mod pace;
+mod part;
 pub mod plan;
 pub mod poller;
 pub mod report;
@@ -51,6 +52,12 @@ pub trait Log: Send + Sync {
 
     /// Server time by the last answer and our own clock; our wall time before the first.
     fn server_now(&self) -> Timestamp;
+
+    /// Terms to narrow each question by, one request each: only what all of them let
+    /// through together is all of a stretch. Never empty; one empty term for no need.
+    fn parts(&self) -> Vec<String> {
+        vec![String::new()]
+    }
 }
 
 impl Log for AuditLog {
@@ -60,6 +67,10 @@ impl Log for AuditLog {
 
     fn server_now(&self) -> Timestamp {
         AuditLog::server_now(self)
+    }
+
+    fn parts(&self) -> Vec<String> {
+        AuditLog::parts(self).to_vec()
     }
 }
 

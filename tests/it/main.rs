@@ -15,6 +15,7 @@ mod own_events;
 mod reading_along;
 mod replays;
 mod secrets;
+mod services;
 mod statuses;
 mod support;
 mod upstream_faults;

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -643,5 +644,57 @@ async fn the_ledger_keeps_what_runs_bring_over_a_restart() {
         drop(scanner);
         ledger.close().await;
         rig.clock.advance(secs(30));
+    }
+}
+
+const PARTS: [&str; 2] = ["hasDetails eq 'true'", "hasDetails eq 'false'"];
+
+#[tokio::test]
+async fn a_slice_in_parts_counts_as_read_only_with_the_last_of_them() {
+    let clock = Clock::manual(Timestamp::from_secs(START));
+    let log = FakeLog::new(clock.clone()).in_parts(&PARTS);
+    let mut rig = Rig::with_log(log, clock, Start::Back(secs(60)), 20);
+    rig.log.state().takes = secs(2);
+    rig.add(10, START - 30);
+    rig.log.state().faults = VecDeque::from([None, None, Some(unavailable())]);
+
+    let report = rig.run().await;
+    assert_eq!(reason(&report), Some(Reason::Unavailable));
+    assert_eq!(rig.stored(), 5);
+    let coverage = rig.keep.state().coverage.clone().unwrap();
+    assert_eq!((coverage.scans, coverage.watermark), (Vec::new(), coverage.start));
+
+    rig.forget();
+    rig.clock.advance(secs(5));
+    assert_eq!(rig.run().await.problem, None);
+    assert_eq!(rig.stored(), 10);
+    // As of the first question about it, though it counts with the second.
+    let queries = rig.log.state().queries.clone();
+    let scans = rig.keep.state().coverage.clone().unwrap().scans;
+    for pair in queries.chunks(2) {
+        assert_eq!(pair[0].1.span, pair[1].1.span);
+        let is_first = |scan: &&Scan| !scan.span.intersect(pair[0].1.span).is_empty();
+        let scan = scans.iter().find(is_first).expect("it is covered");
+        assert_eq!(scan.asked_at, pair[0].0.secs());
+    }
+    assert!(rig.keep.outcomes().chunks(2).all(|pair| pair == ["page", "complete"]));
+}
+
+#[tokio::test]
+async fn a_crowded_second_in_parts_is_read_part_by_part() {
+    let clock = Clock::manual(Timestamp::from_secs(START));
+    let log = FakeLog::new(clock.clone()).in_parts(&PARTS);
+    let mut rig = Rig::with_log(log, clock, Start::Back(secs(60)), 4);
+    rig.add(19, START - 30);
+    rig.run_until_complete().await;
+    assert_eq!(rig.stored(), 19);
+    assert!(
+        rig.log.state().queries[1..]
+            .iter()
+            .all(|(_, query)| { PARTS.contains(&query.narrow.as_str()) })
+    );
+    for term in PARTS {
+        let is_deep = |(_, query): &(Timestamp, Query)| query.narrow == term && query.offset > 0;
+        assert!(rig.log.state().queries.iter().any(is_deep), "{term}");
     }
 }
