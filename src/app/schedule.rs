@@ -34,6 +34,8 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
+
     use super::*;
 
     #[tokio::test]
@@ -43,6 +45,24 @@ mod tests {
             Schedule::start(vec![("* * * * * *".to_owned(), bell.clone())]).await.unwrap();
         bell.notified().await;
         bell.notified().await;
+    }
+
+    /// Lines are in UTC, whatever zone the machine is in, so no hour is ever lost or doubled.
+    #[test]
+    fn across_both_edges_of_summer_time_each_run_is_a_day_later() {
+        let parser = croner::parser::CronParser::builder()
+            .seconds(croner::parser::Seconds::Required)
+            .build();
+        for (edge, line) in [("2026-03-27", "0 30 2 * * *"), ("2026-10-23", "0 30 1 * * *")] {
+            let cron = parser.parse(line).unwrap();
+            let mut at: DateTime<Utc> = format!("{edge}T12:00:00Z").parse().unwrap();
+            at = cron.find_next_occurrence(&at, false).unwrap();
+            for _ in 0..4 {
+                let next = cron.find_next_occurrence(&at, false).unwrap();
+                assert_eq!((next - at).num_hours(), 24, "{at} {next}");
+                at = next;
+            }
+        }
     }
 
     #[tokio::test]

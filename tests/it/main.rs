@@ -7,6 +7,7 @@ mod check_online;
 mod crash;
 mod dead_targets;
 mod full_disk;
+mod known_failures;
 mod life;
 mod main_job;
 mod manual;
