@@ -20,6 +20,15 @@ const USER_AGENT: &str = concat!("tailwater/", env!("CARGO_PKG_VERSION"));
 /// load balancers forget an idle connection without a word.
 const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
+/// An HTTP/2 connection that carries requests and hears nothing for so long is asked
+/// whether anybody is there.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// One that does not answer that within so long is given up. All requests to a host share
+/// it: without this, each of them would wait for its own limit on a connection that a
+/// firewall has forgotten, and so would the next, for a quarter of an hour.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What a client is to be like.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -129,6 +138,8 @@ pub(super) fn with_lookup(
         .read_timeout(options.read_timeout)
         .tcp_nodelay(true)
         .tcp_keepalive(TCP_KEEPALIVE)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
         .pool_max_idle_per_host(options.pool_max_idle_per_host)
         .pool_idle_timeout(options.pool_idle_timeout);
     if let Some(url) = &options.proxy {

@@ -109,9 +109,16 @@ fn of_cause(cause: &(dyn Error + 'static), connecting: bool) -> Option<Reason> {
     }
 }
 
-/// hyper's error type is not ours to name, so its two texts for an early end are.
+/// hyper's error types are not ours to name, so its texts for an early end are: the two of
+/// HTTP/1.1, that of HTTP/2 for a stream or a connection that the peer has ended, and that
+/// for requests which still waited for their turn on such a connection.
 fn of_hyper(cause: &(dyn Error + 'static)) -> Option<Reason> {
     let text = cause.to_string();
-    let early_end = ["connection closed before message completed", "end of file before"];
+    let early_end = [
+        "connection closed before message completed",
+        "end of file before",
+        " error received: ",
+        "dispatch task is gone",
+    ];
     early_end.iter().any(|end| text.contains(end)).then_some(Reason::Reset)
 }

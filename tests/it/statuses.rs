@@ -95,6 +95,8 @@ async fn retry_after_is_obeyed_in_seconds_and_as_a_date_up_to_an_hour() {
         "/date" => answer_with(429, "retry-after", &http_date_in(240)),
         "/capped" => answer_with(500, "retry-after", "999999"),
         "/shorter" => answer_with(500, "retry-after", "1"),
+        "/negative" => answer_with(503, "retry-after", "-120"),
+        "/past" => answer_with(503, "retry-after", "Fri, 20 Dec 2024 12:34:53 GMT"),
         "/garbage" => answer_with(500, "retry-after", "soon"),
         _ => answer(500, ""),
     })
@@ -106,6 +108,8 @@ async fn retry_after_is_obeyed_in_seconds_and_as_a_date_up_to_an_hour() {
         ("/date", 237, 242),
         ("/capped", 3_600, 3_602),
         ("/shorter", 24, 37),
+        ("/negative", 24, 37),
+        ("/past", 24, 37),
         ("/garbage", 24, 37),
         ("/none", 24, 37),
     ];

@@ -9,10 +9,13 @@ pub(crate) mod audit;
 pub(crate) mod cloud;
 pub(crate) mod disk;
 pub(crate) mod home;
+pub(crate) mod hostile;
+pub(crate) mod http2;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod sinks;
+pub(crate) mod tls;
 
 use std::time::Duration;
 
