@@ -17,6 +17,7 @@ mod manual;
 mod operator;
 mod own_events;
 mod reading_along;
+mod rebinding;
 mod replays;
 mod secrets;
 mod services;

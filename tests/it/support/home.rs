@@ -116,6 +116,13 @@ impl Home {
         Process::start(self.path(), &name, args, &self.variables)
     }
 
+    /// Starts a program that becomes ours in the end.
+    pub(crate) fn start_as(&self, program: &str, args: &[&str]) -> Process {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{number:03}-{program}");
+        Process::start_as(program, self.path(), &name, args, &self.variables)
+    }
+
     /// Starts the daemon; it may not be ready yet.
     pub(crate) fn start_daemon(&self) -> Process {
         self.start(&["run"])

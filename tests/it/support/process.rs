@@ -39,10 +39,21 @@ impl Process {
         args: &[&str],
         variables: &[(String, String)],
     ) -> Self {
+        Self::start_as(env!("CARGO_BIN_EXE_tailwater"), folder, name, args, variables)
+    }
+
+    /// The same for a `program` that becomes ours in the end.
+    pub(crate) fn start_as(
+        program: &str,
+        folder: &Path,
+        name: &str,
+        args: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let (stdout, stderr) =
             (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         let create = |path: &Path| File::create(path).expect("the folder can be written to");
-        let child = Command::new(env!("CARGO_BIN_EXE_tailwater"))
+        let child = Command::new(program)
             .args(args)
             .current_dir(folder)
             .env_clear()
