@@ -14,6 +14,7 @@ mod known_failures;
 mod life;
 mod main_job;
 mod manual;
+mod numbered;
 mod operator;
 mod own_events;
 mod reading_along;

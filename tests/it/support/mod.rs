@@ -8,6 +8,7 @@
 pub(crate) mod audit;
 pub(crate) mod cloud;
 pub(crate) mod disk;
+pub(crate) mod fickle;
 pub(crate) mod home;
 pub(crate) mod hostile;
 pub(crate) mod http2;
