@@ -119,6 +119,7 @@ fn of_hyper(cause: &(dyn Error + 'static)) -> Option<Reason> {
         "end of file before",
         " error received: ",
         "dispatch task is gone",
+        "connection was not ready",
     ];
     early_end.iter().any(|end| text.contains(end)).then_some(Reason::Reset)
 }

@@ -9,7 +9,7 @@ use crate::support::hostile::{Act, End, Hostile};
 use crate::support::{Audit, CloudServer, Home, SOON, Setup, SinkServer, eventually, until};
 
 /// Limit of an attempt.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far an attempt may go beyond it on a busy machine.
 const SLACK: Duration = Duration::from_secs(20);
@@ -183,8 +183,10 @@ async fn survives(rows: Vec<(&'static str, Act, Ends)>) {
     until("the neighbour has all", SOON, || sink.ids() == cloud.ids()).await;
     let attempts: Vec<Attempt> = Audit::live(&home).await.rows(ATTEMPTS).await;
     let peak = daemon.peak_mib();
-    for (_, target, _) in &targets {
+    for (name, target, _) in &targets {
         target.mend();
+        // Otherwise it would be asked at growing intervals whether it is back.
+        home.command(&["targets", "resume", name]).await;
     }
     home.until_settled(SOON).await;
     home.stop(daemon, STOP).await;
