@@ -20,8 +20,9 @@ const USER_AGENT: &str = concat!("tailwater/", env!("CARGO_PKG_VERSION"));
 /// load balancers forget an idle connection without a word.
 const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
-/// An HTTP/2 connection that carries requests and hears nothing for so long is asked
-/// whether anybody is there.
+/// An HTTP/2 connection that hears nothing for so long is asked whether anybody is there,
+/// also while it is idle: requests that end sooner than this by their own limits would
+/// otherwise never leave it the time.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One that does not answer that within so long is given up. All requests to a host share
@@ -140,6 +141,7 @@ pub(super) fn with_lookup(
         .tcp_keepalive(TCP_KEEPALIVE)
         .http2_keep_alive_interval(PING_INTERVAL)
         .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
         .pool_max_idle_per_host(options.pool_max_idle_per_host)
         .pool_idle_timeout(options.pool_idle_timeout);
     if let Some(url) = &options.proxy {
