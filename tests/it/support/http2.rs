@@ -68,7 +68,7 @@ impl Http2Target {
         &self.url
     }
 
-    /// Takes everything on connections from now on; those that allow no stream are closed.
+    /// Takes everything on connections from now on; bad ones that still listen are closed.
     pub(crate) fn mend(&self) {
         self.shared.streams.send_replace(Streams::Well);
     }
@@ -114,7 +114,7 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> Resu
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
             Some(_) = answers.join_next() => continue,
-            _ = changes.changed(), if streams == Streams::None => return Ok(()),
+            _ = changes.changed(), if streams != Streams::Well => return Ok(()),
         };
         let Some(accepted) = accepted else { return Ok(()) };
         let (request, mut respond) = accepted?;
