@@ -21,6 +21,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often systemd is told how things stand.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
+/// Pending deliveries that are counted for it; a backlog of millions is not worth reading
+/// every ten seconds. `tailwater targets` counts them all.
+const PENDING_SHOWN: u32 = 10_000;
+
 /// By this much systemd is asked to wait longer for a start that checks or migrates a
 /// large ledger, again and again while it goes on.
 const STARTING: Duration = Duration::from_mins(1);
@@ -146,8 +150,9 @@ async fn status(watch: &Watch, clock: &Clock) -> String {
             }
         })
         .collect();
-    if let Ok(pending) = watch.ledger.reader().count_pending().await {
-        parts.push(format!("{pending} deliveries pending"));
+    if let Ok(pending) = watch.ledger.reader().count_pending(PENDING_SHOWN).await {
+        let or_more = if pending == PENDING_SHOWN { " or more" } else { "" };
+        parts.push(format!("{pending}{or_more} deliveries pending"));
     }
     parts.join("; ")
 }

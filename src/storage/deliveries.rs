@@ -86,6 +86,19 @@ pub(super) async fn insert_for_new(
     Ok(())
 }
 
+/// Selects the sequences of deliveries in a status that few of them are in, from the indexes
+/// that hold those alone; `None` for one that most are in.
+pub(super) const fn select_few(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Pending => Some(
+            "SELECT sequence FROM delivery WHERE status = 'pending' AND step = 0 UNION ALL \
+             SELECT sequence FROM delivery WHERE status = 'pending' AND step > 0",
+        ),
+        Status::Dead => Some("SELECT sequence FROM delivery WHERE status = 'dead'"),
+        Status::Delivered => None,
+    }
+}
+
 impl Reader {
     /// Deliveries to a target that were never tried (or are replayed), oldest event first,
     /// from above `after`; at most `limit`.
@@ -215,10 +228,18 @@ impl Reader {
             query.push(" AND target = ").push_bind(target);
         }
         if let Some(status) = filter.status {
+            if let Some(few) = select_few(status) {
+                query.push(" AND sequence IN (").push(few).push(")");
+            }
             query.push(" AND status = ").push_bind(status.as_str());
         }
         if let Some(id) = &filter.event_id {
-            query.push(" AND event_id = ").push_bind(id);
+            // Ids are indexed within their namespaces, of which there are few.
+            query.push(
+                " AND sequence IN (SELECT sequence FROM event \
+                 WHERE origin_id IN (SELECT id FROM origin) AND id = ",
+            );
+            query.push_bind(id).push(")");
         }
         query.push(" ORDER BY sequence DESC, target LIMIT ").push_bind(filter.limit);
         let rows = query.build().fetch_all(&self.0).await?;

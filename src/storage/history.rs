@@ -104,18 +104,24 @@ impl Reader {
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
-    /// Deliveries that are owed, over all targets.
+    /// Deliveries that are owed, over all targets; `at_most` when there are that many or
+    /// more, because counting a backlog of millions would read it.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn count_pending(&self) -> Result<i64, StorageError> {
-        let count = sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM delivery WHERE status = 'pending' AND step = 0)
-                  + (SELECT count(*) FROM delivery WHERE status = 'pending' AND step > 0)",
+    pub async fn count_pending(&self, at_most: u32) -> Result<u32, StorageError> {
+        let count: u32 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery
+                                           WHERE status = 'pending' AND step = 0
+                                           LIMIT $1) fresh)
+                  + (SELECT count(*) FROM (SELECT 1 FROM delivery
+                                           WHERE status = 'pending' AND step > 0
+                                           LIMIT $1) retries)",
         )
+        .bind(at_most)
         .fetch_one(&self.0)
         .await?;
-        Ok(count)
+        Ok(count.min(at_most))
     }
 }
 

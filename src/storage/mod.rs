@@ -164,4 +164,6 @@ impl Ledger {
 }
 
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod tests;

@@ -638,7 +638,7 @@ async fn the_ledger_keeps_what_runs_bring_over_a_restart() {
         let report = scanner.run_through(&CancellationToken::new()).await.unwrap();
         assert_eq!(report.problem, None);
         assert_eq!(ledger.reader().count_events().await.unwrap().0, 100);
-        assert_eq!(ledger.reader().count_pending().await.unwrap(), 100);
+        assert_eq!(ledger.reader().count_pending(1_000).await.unwrap(), 100);
         let coverage = ledger.find_coverage("production").await.unwrap().unwrap();
         assert_eq!(Some(Timestamp::from_secs(coverage.watermark)), report.watermark);
         drop(scanner);
