@@ -140,13 +140,16 @@ async fn status(watch: &Watch, clock: &Clock) -> String {
         .iter()
         .map(|(name, status)| {
             let status = status.borrow();
-            let polled = match status.last_complete_at {
-                Some(at) => format!("polled {} s ago", now.since(at).as_secs()),
-                None => "not polled yet".to_owned(),
+            let polled = match (&status.past, status.last_complete_at) {
+                (Some(past), _) => format!("reading the past, {} %", past.percent()),
+                (None, Some(at)) => format!("polled {} s ago", now.since(at).as_secs()),
+                (None, None) => "not polled yet".to_owned(),
             };
             match &status.problem {
-                Some(problem) => format!("{name}: {polled}, held up: {}", problem.reason),
-                None => format!("{name}: {polled}"),
+                Some(problem) if problem.reason.is_trouble() => {
+                    format!("{name}: {polled}, held up: {}", problem.reason)
+                }
+                _ => format!("{name}: {polled}"),
             }
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{RequestBudget, audit_log, wanting};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::cli::progress::Progress;
 use crate::cli::run::set_up_log;
 use crate::config::{Config, Environment, SourceConfig};
 use crate::model::clock::Clock;
@@ -90,8 +91,17 @@ async fn poll(
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let wake = Arc::new(|| {});
     let mut scanner = Scanner::new(settings, log, ledger.clone(), clock.clone(), wake);
+    let progress = Progress::new("");
+    if progress.is_seen() {
+        let (name, progress) = (source.name.clone(), Mutex::new(progress));
+        scanner = scanner.telling(Arc::new(move |past| {
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.tell(format_args!("{name}: {past}"));
+        }));
+    }
     let stop = CancellationToken::new();
     let report = scanner.run_through(&stop).await.map_err(anyhow::Error::from)?;
+    drop(scanner);
     tell(&source.name, &report, as_json)?;
     Ok(report.problem.map_or(Exit::Done, |problem| exit_of(problem.reason)))
 }

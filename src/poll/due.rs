@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::poll::report::{Problem, Reason};
 
-/// Sources start one after the other within this time, so that a restart with fifty
-/// workspaces is not one burst; the last of them still polls soon.
+/// Sources make their first poll one after the other within this time, so that a restart
+/// with fifty workspaces is not one burst; the last of them still polls soon.
 const STAGGER: Duration = Duration::from_secs(5);
 
 /// Longest pause after failures: an outage of the source costs at most this much more.
@@ -40,8 +40,15 @@ pub fn next_due(due: Duration, interval: Duration, started: Duration) -> Duratio
 /// so a single one, not at all.
 #[must_use]
 pub fn stagger(index: usize, count: usize, interval: Duration) -> Duration {
+    phase(index, count, interval.min(STAGGER))
+}
+
+/// How far source number `index` of `count` lies behind the first within `interval`: from
+/// its second poll on each has a place of its own, all as far apart as can be.
+#[must_use]
+pub fn phase(index: usize, count: usize, interval: Duration) -> Duration {
     let share = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    interval.min(STAGGER) * share(index.min(count)) / share(count).max(1)
+    interval / share(count).max(1) * share(index.min(count))
 }
 
 /// How long to wait after a run with `problem`, the `failures`-th in a row (from 1);
@@ -99,6 +106,22 @@ mod tests {
         assert_eq!(stagger(25, 50, s(30)), Duration::from_millis(2_500));
         assert_eq!(stagger(49, 50, s(1)), Duration::from_millis(980));
         assert_eq!(stagger(3, 0, s(1)), s(0));
+    }
+
+    #[test]
+    fn no_tenth_of_an_interval_holds_more_than_its_share_of_fifty_sources() {
+        for interval in [s(1), s(30), s(86_400)] {
+            let mut tenths = [0; 10];
+            for index in 0..50 {
+                let place = phase(index, 50, interval);
+                assert!(place < interval);
+                let tenth = place.as_nanos() * 10 / interval.as_nanos();
+                tenths[usize::try_from(tenth).unwrap()] += 1;
+            }
+            assert_eq!(tenths, [5; 10]);
+        }
+        assert_eq!(phase(0, 1, s(30)), s(0));
+        assert_eq!(phase(1, 2, s(30)), s(15));
     }
 
     #[test]

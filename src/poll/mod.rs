@@ -22,6 +22,7 @@ mod fake;
 pub mod gap;
 pub mod pace;
 mod part;
+pub mod past;
 pub mod plan;
 pub mod poller;
 pub mod report;
@@ -41,9 +42,10 @@ use crate::storage::{Ingest, Ingested, Ledger, PollRequest, StorageError};
 
 pub use dry::DryRun;
 pub use due::stagger;
+pub use past::Past;
 pub use poller::{Poller, Status, Timing};
 pub use report::{Problem, Reason, RunReport};
-pub use scanner::{ScanSettings, Scanner, Wake};
+pub use scanner::{ScanSettings, Scanner, Tell, Wake};
 
 /// The audit log of one source, as a poller sees it.
 pub trait Log: Send + Sync {

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{PollConfig, Schedule};
 use crate::model::timestamp::Timestamp;
-use crate::poll::due::{next_due, pause, stagger};
+use crate::poll::due::{next_due, pause, phase, stagger};
+use crate::poll::past::Past;
 use crate::poll::report::{Problem, Reason, RunReport};
 use crate::poll::scanner::Scanner;
 use crate::poll::{Keep, Log, PollError};
@@ -37,20 +38,22 @@ pub struct Timing {
     pub schedule: Schedule,
     /// Each due time is delayed by up to this much, at random.
     pub jitter: Duration,
-    /// Wait before the first run.
+    /// Wait before the first run, and after each ring of a cron line.
     pub first: Duration,
+    /// By how much the grid of due times lies behind the start.
+    pub phase: Duration,
 }
 
 impl Timing {
-    /// The timing of source number `index` of `count`; the first one starts at once.
+    /// The timing of source number `index` of `count`; the first one starts at once, the
+    /// others follow within seconds and are then spread over the interval.
     #[must_use]
     pub fn new(poll: &PollConfig, index: usize, count: usize) -> Self {
-        let interval = match poll.schedule {
-            Schedule::Interval(interval) => interval,
-            Schedule::Cron(_) => Duration::MAX,
+        let (first, phase) = match poll.schedule {
+            Schedule::Interval(every) => (stagger(index, count, every), phase(index, count, every)),
+            Schedule::Cron(_) => (stagger(index, count, Duration::MAX), Duration::ZERO),
         };
-        let first = stagger(index, count, interval);
-        Self { schedule: poll.schedule.clone(), jitter: poll.jitter, first }
+        Self { schedule: poll.schedule.clone(), jitter: poll.jitter, first, phase }
     }
 }
 
@@ -73,6 +76,8 @@ pub struct Status {
     pub runs: u64,
     /// Requests sent since the program started.
     pub requests: u64,
+    /// How far the reading of the past has come; `None`: there is none to read.
+    pub past: Option<Past>,
 }
 
 /// Polls one source until it is stopped.
@@ -101,8 +106,9 @@ impl<L: Log, K: Keep> Poller<L, K> {
     /// # Errors
     /// When the ledger fails for good; nothing of the page in hand was stored.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), PollError> {
-        let mut due = self.scanner.clock.uptime() + self.timing.first;
-        let mut next = NextRun { at: due, not_before: Duration::ZERO };
+        let born = self.scanner.clock.uptime();
+        let mut due = born + self.timing.phase;
+        let mut next = NextRun { at: born + self.timing.first, not_before: Duration::ZERO };
         while self.wait(next, &stop).await {
             let started = self.scanner.clock.uptime();
             let report = self.scanner.run_once(&stop).await?;
@@ -137,7 +143,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
                 () = self.nudge.notified() => {
                     let delay = match self.timing.schedule {
                         Schedule::Interval(_) => Duration::ZERO,
-                        Schedule::Cron(_) => self.jitter(),
+                        Schedule::Cron(_) => self.timing.first + self.jitter(),
                     };
                     next.at = next.at.min((now + delay).max(next.not_before));
                 }
@@ -157,6 +163,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
         let pause = pause(report.problem.as_ref(), self.failures, rand::random());
         self.tell(&report, pause);
         let (now, uptime) = (self.scanner.clock.now(), self.scanner.clock.uptime());
+        let past = self.scanner.past;
         self.status.send_modify(|status| {
             status.last_run_at = Some(now);
             if report.problem.is_none() {
@@ -170,6 +177,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
             status.new += report.new;
             status.requests += u64::from(report.requests);
             status.problem = report.problem;
+            status.past = past;
         });
         pause
     }

@@ -14,6 +14,7 @@ use crate::model::event::{Event, Route, Unreadable};
 use crate::model::timestamp::Timestamp;
 use crate::poll::gap::{find_lost, gap_event};
 use crate::poll::part::{Part, Parts, WholePart};
+use crate::poll::past::never_read;
 use crate::poll::plan::{Plan, Slice};
 use crate::poll::report::{Problem, Reason, RunReport, Trouble};
 use crate::poll::request::Asked;
@@ -61,6 +62,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         let overlap = self.scanner.settings.overlap_secs();
         let unsettled = coverage.unsettled(hi, overlap);
         self.coverage = Some(coverage);
+        self.note_past(0);
         let (parts, left_out) =
             without(unsettled, &mut self.scanner.stuck, self.scanner.clock.uptime());
         if left_out > 0 {
@@ -272,6 +274,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         if coverage.is_some() {
             self.coverage = coverage;
         }
+        self.note_past(ingested.new);
         self.report.new += ingested.new;
         self.report.known += ingested.known;
         self.report.quarantined += ingested.quarantined;
@@ -279,6 +282,15 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             (self.scanner.wake)();
         }
         Ok(())
+    }
+
+    /// Notes how much of the past is left, after a commit that brought `new` events.
+    fn note_past(&mut self, new: u64) {
+        let Some(coverage) = &self.coverage else { return };
+        let overlap = self.scanner.settings.overlap_secs();
+        let hot_from = self.hi.saturating_sub(overlap + SKEW_SECS);
+        let left = never_read(&coverage.unsettled(self.hi, overlap), hot_from);
+        self.scanner.note_past(left, new);
     }
 
     /// What this process found lost, to be stored with its first page: only then has the

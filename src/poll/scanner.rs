@@ -10,6 +10,7 @@ use crate::config::{Overlap, SourceConfig, Start};
 use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
 use crate::poll::pace::Paces;
+use crate::poll::past::Past;
 use crate::poll::report::{Reason, RunReport, Trouble};
 use crate::poll::run::Run;
 use crate::poll::{Keep, Log, PollError};
@@ -58,6 +59,9 @@ impl ScanSettings {
 /// Called after a commit that brought new events.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
+/// Called after each slice while there is a past to read, instead of a log line.
+pub type Tell = Arc<dyn Fn(&Past) + Send + Sync>;
+
 /// Reads one source, a run at a time.
 pub struct Scanner<L, K> {
     pub(super) settings: ScanSettings,
@@ -73,6 +77,9 @@ pub struct Scanner<L, K> {
     /// The coverage as this process found it, until its first page is stored.
     pub(super) before: Option<Coverage>,
     pub(super) has_run: bool,
+    /// How far the reading of the past has come; `None`: there is none to read.
+    pub(super) past: Option<Past>,
+    tell: Option<Tell>,
 }
 
 impl<L: Log, K: Keep> Scanner<L, K> {
@@ -91,6 +98,34 @@ impl<L: Log, K: Keep> Scanner<L, K> {
             born,
             before: None,
             has_run: false,
+            past: None,
+            tell: None,
+        }
+    }
+
+    /// Calls `tell` with how far the reading of the past has come, instead of logging it
+    /// every ten seconds.
+    #[must_use]
+    pub fn telling(self, tell: Tell) -> Self {
+        Self { tell: Some(tell), ..self }
+    }
+
+    /// Notes that so many seconds of the past are left to read, after a slice that brought
+    /// `new` events, and says so now and then.
+    pub(super) fn note_past(&mut self, left_secs: u64, new: u64) {
+        let now = self.clock.uptime();
+        if left_secs == 0 && self.past.is_none() {
+            return;
+        }
+        let past = self.past.get_or_insert_with(|| Past::new(left_secs, now));
+        past.note(left_secs, new, now);
+        if let Some(tell) = &self.tell {
+            tell(past);
+        } else if past.is_due(now) {
+            tracing::info!(source = self.settings.name, "reading the past: {past}");
+        }
+        if left_secs == 0 {
+            self.past = None;
         }
     }
 

@@ -6,6 +6,7 @@ mod bad_network;
 mod check_online;
 mod crash;
 mod dead_targets;
+mod fifty_workspaces;
 mod full_disk;
 mod hostile_http2;
 mod hostile_targets;

@@ -35,7 +35,12 @@ impl Rig {
         };
         let scanner =
             Scanner::new(settings, log.clone(), keep.clone(), clock.clone(), Arc::new(|| ()));
-        let timing = Timing { schedule, jitter: Duration::ZERO, first: Duration::ZERO };
+        let timing = Timing {
+            schedule,
+            jitter: Duration::ZERO,
+            first: Duration::ZERO,
+            phase: Duration::ZERO,
+        };
         let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let (poller, status) = Poller::new(scanner, timing, Arc::clone(&nudge));
         let mut task = tokio::task::JoinSet::new();

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
@@ -179,6 +179,35 @@ async fn nothing_is_lost_while_lateness_stays_below_the_overlap() {
     for seed in 0..60 {
         live(seed).await;
     }
+}
+
+#[tokio::test]
+async fn reading_the_past_is_told_to_its_end_also_across_an_interruption() {
+    let mut rig = Rig::new(Start::Back(secs(90 * 86_400)), 100);
+    for day in 0..90 {
+        rig.add(150, START - day * 86_400 - 5);
+    }
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let watch = |rig: &mut Rig| {
+        let told = Arc::clone(&told);
+        let scanner = scanner(&rig.settings, &rig.log, &rig.keep, &rig.clock, &rig.wakes);
+        rig.scanner = scanner.telling(Arc::new(move |past| told.lock().unwrap().push(*past)));
+    };
+    watch(&mut rig);
+    assert_eq!(reason(&rig.run().await), Some(Reason::Budget));
+    let before = std::mem::take(&mut *told.lock().unwrap());
+    assert!(before.is_sorted_by_key(|past| past.percent()));
+    let (first, last) = (before[0], before.last().unwrap());
+    assert_eq!((first.events, first.percent()), (0, 0));
+    assert!(last.left_secs < first.left_secs && last.left_secs > 0, "{last}");
+
+    watch(&mut rig);
+    rig.run_until_complete().await;
+    let after = told.lock().unwrap();
+    assert!(after[0].whole_secs <= last.left_secs, "what is read is not read again");
+    assert_eq!(after.last().unwrap().percent(), 100);
+    assert_eq!(rig.stored(), 90 * 150);
+    assert!(rig.scanner.past.is_none());
 }
 
 #[tokio::test]
