@@ -8,7 +8,7 @@ use crate::greenlake::FetchError;
 use crate::model::clock::Clock;
 use crate::poll::fake::{Dice, FakeKeep, FakeLog, Quirk, make_entry};
 use crate::poll::gap::{GAP_TYPE, RETENTION_SECS};
-use crate::poll::{DryRun, ScanSettings};
+use crate::poll::{DryRun, Past, ScanSettings};
 use crate::storage::{Ledger, StorageError};
 
 const START: i64 = 1_750_000_000;
@@ -196,7 +196,7 @@ async fn reading_the_past_is_told_to_its_end_also_across_an_interruption() {
     watch(&mut rig);
     assert_eq!(reason(&rig.run().await), Some(Reason::Budget));
     let before = std::mem::take(&mut *told.lock().unwrap());
-    assert!(before.is_sorted_by_key(|past| past.percent()));
+    assert!(before.is_sorted_by_key(Past::percent));
     let (first, last) = (before[0], before.last().unwrap());
     assert_eq!((first.events, first.percent()), (0, 0));
     assert!(last.left_secs < first.left_secs && last.left_secs > 0, "{last}");
