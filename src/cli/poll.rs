@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{RequestBudget, audit_log, wanting};
@@ -86,7 +87,7 @@ async fn poll(
     clock: &Clock,
     as_json: bool,
 ) -> Result<Exit, Failure> {
-    let targets = wanting(&config.targets, &source.name);
+    let targets = watch::channel(wanting(&config.targets, &source.name)).1;
     let settings = ScanSettings::new(source, config.storage.min_free, targets);
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let wake = Arc::new(|| {});
@@ -124,7 +125,7 @@ async fn dry_run(
             show(&name, event, as_json);
         }
     };
-    let settings = ScanSettings::new(source, 0, Vec::new());
+    let settings = ScanSettings::new(source, 0, watch::channel(Vec::new()).1);
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let keep = DryRun::new(coverage, show);
     let mut scanner = Scanner::new(settings, log, keep, clock.clone(), Arc::new(|| {}));

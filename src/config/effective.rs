@@ -65,8 +65,8 @@ impl Page {
         if let Some(proxy) = &source.proxy {
             self.text("proxy", &shown(proxy));
         }
-        if let Some(path) = &source.ca_file {
-            self.text("ca_file", &path.display());
+        if let Some(file) = &source.ca_file {
+            self.text("ca_file", &file.path().display());
         }
         self.poll(&source.poll);
     }
@@ -132,8 +132,8 @@ impl Page {
         if let Some(proxy) = &target.proxy {
             self.text("proxy", &shown(proxy));
         }
-        if let Some(path) = &target.ca_file {
-            self.text("ca_file", &path.display());
+        if let Some(file) = &target.ca_file {
+            self.text("ca_file", &file.path().display());
         }
         self.line("public_only", &(target.addresses == AddressPolicy::PublicOnly));
         self.line("own_events", &target.own_events);

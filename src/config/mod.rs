@@ -3,6 +3,7 @@
 //! Floor 1. A component gets its section by value, never the whole [`Config`].
 
 mod address;
+mod ca_file;
 mod document;
 mod effective;
 mod environment;
@@ -19,6 +20,7 @@ mod secret_source;
 pub mod sections;
 
 pub use address::{url_secrets, user_info};
+pub use ca_file::CaFile;
 pub use effective::effective;
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Place};

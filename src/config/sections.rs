@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::config::ca_file::CaFile;
 use crate::config::secret::Secret;
 use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
@@ -14,7 +15,7 @@ use crate::model::signature::StandardKey;
 use crate::model::timestamp::Timestamp;
 
 /// The whole configuration, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `[storage]`
     pub storage: StorageConfig,
@@ -27,7 +28,7 @@ pub struct Config {
 }
 
 /// `[storage]`: the ledger.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
     /// The ledger's file. Relative to the directory the process runs in.
     pub path: PathBuf,
@@ -44,7 +45,7 @@ pub const PLATFORM: &str = "platform";
 pub const SERVICES_PER_FILTER: usize = 5;
 
 /// `[[source]]`: one GreenLake workspace. `Debug` shows its name alone: URLs carry keys.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SourceConfig {
     /// Name in logs, metrics and paths.
     pub name: String,
@@ -70,7 +71,7 @@ pub struct SourceConfig {
     /// Proxy for this source; `None`: the environment's.
     pub proxy: Option<Url>,
     /// PEM file with further certificate authorities to trust.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<CaFile>,
     /// `[source.poll]`
     pub poll: PollConfig,
 }
@@ -100,7 +101,7 @@ pub enum ApiVersion {
 }
 
 /// `[source.poll]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollConfig {
     /// Whether this source is polled.
     pub enabled: bool,
@@ -146,7 +147,7 @@ pub enum Start {
 }
 
 /// `[[target]]`: one webhook. `Debug` shows its name alone: URLs carry keys.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TargetConfig {
     /// Name in logs, tables and commands.
     pub name: String,
@@ -179,7 +180,7 @@ pub struct TargetConfig {
     /// Proxy for this target; `None`: the environment's.
     pub proxy: Option<Url>,
     /// PEM file with further certificate authorities to trust.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<CaFile>,
     /// Which addresses it may have.
     pub addresses: AddressPolicy,
     /// Whether it gets our own events about the other targets.
@@ -225,7 +226,7 @@ pub enum Order {
 }
 
 /// Who we say we are to a target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Basic …`
     Basic {
@@ -239,7 +240,7 @@ pub enum Auth {
 }
 
 /// Signatures on each request to a target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signing {
     /// Standard Webhooks keys; the request carries one signature for each.
     pub standard: Vec<StandardKey>,

@@ -36,6 +36,11 @@ impl Looking {
         }
     }
 
+    /// Another worker may have taken up anything up to `last`, and settled it.
+    pub(super) fn follow(&mut self, last: Sequence) {
+        self.newest = Some(last);
+    }
+
     /// There may be something new.
     pub(super) fn again(&mut self) {
         self.is_due = true;

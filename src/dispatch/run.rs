@@ -69,10 +69,10 @@ pub(super) struct Run {
 
 impl Run {
     /// A run that holds nothing yet.
-    pub(super) fn new(target: Target, ledger: Ledger, clock: Clock) -> Self {
+    pub(super) fn new(target: impl Into<Arc<Target>>, ledger: Ledger, clock: Clock) -> Self {
+        let target = target.into();
         let (report, reports) = mpsc::unbounded_channel();
         let rule = Gathering::new(&target.config);
-        let target = Arc::new(target);
         Self {
             rule,
             clock,
@@ -98,6 +98,7 @@ impl Run {
         stop: CancellationToken,
         nudge: &Notify,
     ) -> Result<(), StorageError> {
+        self.looking.follow(self.ledger.reader().find_last_sequence().await?);
         let mut tick = tokio::time::interval(SLOW_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

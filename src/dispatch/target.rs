@@ -1,5 +1,6 @@
 //! A target as its worker has it: everything that is the same for each request.
 
+use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Target {
             timeout: config.timeout,
             read_timeout: config.timeout,
             proxy: config.proxy.clone(),
-            ca_file: config.ca_file.clone(),
+            ca_file: config.ca_file.as_ref().map(|file| file.path().to_owned()),
             addresses: config.addresses,
             hosts: config.url.host_str().map(str::to_owned).into_iter().collect(),
             gzip: false,
@@ -94,6 +95,22 @@ impl Target {
         let _ = url.set_password(None);
         let turns = config.rate.map(|rate| Mutex::new(Turns::new(rate)));
         Ok(Self { id, config, client, url, headers, redactor, turns })
+    }
+
+    /// Takes the place of `earlier`, the same target with other settings: has its key, and
+    /// masks its secrets, too.
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self) -> Self {
+        self.id = earlier.id;
+        self.redactor = mem::take(&mut self.redactor).remembering(&earlier.redactor);
+        self
+    }
+
+    /// The same target under its key in the ledger.
+    #[must_use]
+    pub fn with_id(mut self, id: TargetId) -> Self {
+        self.id = id;
+        self
     }
 
     /// Its name in the configuration.

@@ -37,7 +37,7 @@ pub struct AuditLog {
     tokens: Tokens,
     server: Arc<ServerTime>,
     clock: Clock,
-    pace: Pace,
+    pace: Arc<Pace>,
     list: Url,
     api: ApiVersion,
     filter: String,
@@ -58,7 +58,7 @@ impl AuditLog {
             timeout: source.poll.timeout,
             read_timeout: source.poll.timeout,
             proxy: source.proxy.clone(),
-            ca_file: source.ca_file.clone(),
+            ca_file: source.ca_file.as_ref().map(|file| file.path().to_owned()),
             hosts: [&source.base_url, &source.token_url]
                 .into_iter()
                 .filter_map(|url| url.host_str().map(str::to_owned))
@@ -76,7 +76,7 @@ impl AuditLog {
             exchange: exchange(&list),
             tokens: Tokens::new(source, exchange(&source.token_url), clock.clone()),
             server,
-            pace: Pace::new(Some(REQUESTS_PER_MINUTE), clock.clone()),
+            pace: Arc::new(Pace::new(Some(REQUESTS_PER_MINUTE), clock.clone())),
             clock,
             list,
             api: source.api,
@@ -92,7 +92,18 @@ impl AuditLog {
     /// simulator. A 429 is [`FetchError::Throttled`] in any case.
     #[must_use]
     pub fn with_budget(mut self, per_minute: Option<u32>) -> Self {
-        self.pace = Pace::new(per_minute, self.clock.clone());
+        self.pace = Arc::new(Pace::new(per_minute, self.clock.clone()));
+        self
+    }
+
+    /// Goes on for `earlier`, which asked with other settings: keeps its pace where it is
+    /// the same host, and masks its secrets, too.
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self) -> Self {
+        if self.list.origin() == earlier.list.origin() {
+            self.pace = Arc::clone(&earlier.pace);
+        }
+        self.tokens.remember(&earlier.tokens);
         self
     }
 
@@ -192,7 +203,8 @@ impl AuditLog {
     }
 
     fn redactor(&self, token: &Token) -> Redactor {
-        Redactor::new(self.proxy_secrets.iter().map(Secret::expose).chain([token.text()]))
+        let own = self.proxy_secrets.iter().map(Secret::expose).chain([token.text()]);
+        Redactor::new(own).remembering(self.tokens.redactor())
     }
 
     fn read(&self, answer: &Answer, asked_at: Timestamp) -> Result<Page, FetchError> {

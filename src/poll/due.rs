@@ -23,6 +23,38 @@ const ROOM_RETRY: Duration = Duration::from_secs(10);
 /// No pause is shorter: what fails at once must not become a hot loop.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 
+/// When to run next, in time since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextRun {
+    /// Due then.
+    pub at: Duration,
+    /// Nudges are not heard before.
+    pub not_before: Duration,
+}
+
+impl NextRun {
+    /// Due at `at`, or as soon as somebody nudges.
+    #[must_use]
+    pub const fn at(at: Duration) -> Self {
+        Self { at, not_before: Duration::ZERO }
+    }
+
+    /// The next run after a change of settings by which it is due at `due`.
+    ///
+    /// What is overdue stays so. A pause is kept, unless what caused it may be mended by
+    /// the change: then there is no reason to wait.
+    #[must_use]
+    pub fn changed(self, due: Duration, now: Duration, is_mended: bool) -> Self {
+        let is_pause = self.not_before > now;
+        match (is_pause, is_mended) {
+            _ if self.at <= now => self,
+            (true, false) => self,
+            (true, true) => Self::at(now),
+            (false, _) => Self::at(due),
+        }
+    }
+}
+
 /// The first due time after `started`, on the grid of `interval` through `due`.
 ///
 /// Always later than `started`; due times that a long run or a suspended machine missed
@@ -96,6 +128,20 @@ mod tests {
             (100, 90, 100),
         ] {
             assert_eq!(next_due(s(due), s(30), s(started)), s(next), "{due} {started}");
+        }
+    }
+
+    #[test]
+    fn a_change_moves_the_next_run_but_neither_what_is_overdue_nor_a_pause() {
+        let paused = NextRun { at: s(160), not_before: s(160) };
+        for (case, next, is_mended, expected) in [
+            ("a longer or shorter interval", NextRun::at(s(130)), false, NextRun::at(s(145))),
+            ("another client, no trouble", NextRun::at(s(130)), true, NextRun::at(s(145))),
+            ("overdue", NextRun::at(s(100)), false, NextRun::at(s(100))),
+            ("paused", paused, false, paused),
+            ("paused for what may be mended", paused, true, NextRun::at(s(110))),
+        ] {
+            assert_eq!(next.changed(s(145), s(110), is_mended), expected, "{case}");
         }
     }
 

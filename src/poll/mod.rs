@@ -34,6 +34,7 @@ pub mod verdict;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use crate::greenlake::{AuditLog, FetchError, Page, Query};
 use crate::model::coverage::Coverage;
@@ -59,6 +60,16 @@ pub trait Log: Send + Sync {
     /// through together is all of a stretch. Never empty; one empty term for no need.
     fn parts(&self) -> Vec<String> {
         vec![String::new()]
+    }
+}
+
+impl<L: Log> Log for Arc<L> {
+    async fn fetch(&self, query: &Query) -> Result<Page, FetchError> {
+        L::fetch(self, query).await
+    }
+
+    fn server_now(&self) -> Timestamp {
+        L::server_now(self)
     }
 }
 

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{PollConfig, Schedule};
 use crate::model::timestamp::Timestamp;
-use crate::poll::due::{next_due, pause, phase, stagger};
+use crate::poll::due::{NextRun, next_due, pause, phase, stagger};
 use crate::poll::past::Past;
 use crate::poll::report::{Problem, Reason, RunReport};
-use crate::poll::scanner::Scanner;
+use crate::poll::scanner::{ScanSettings, Scanner};
 use crate::poll::{Keep, Log, PollError};
 
 /// Longest sleep in one piece. The runtime's timers stand still while the machine is
@@ -55,6 +55,14 @@ impl Timing {
         };
         Self { schedule: poll.schedule.clone(), jitter: poll.jitter, first, phase }
     }
+
+    /// When the run after `ran` is due.
+    fn due_after(&self, ran: Ran) -> Duration {
+        match self.schedule {
+            Schedule::Interval(interval) => next_due(ran.due, interval, ran.started),
+            Schedule::Cron(_) => ran.ended + CRON_NET,
+        }
+    }
 }
 
 /// How a source's polling fares, for the watchdog, `STATUS` and people.
@@ -87,6 +95,18 @@ pub struct Poller<L, K> {
     nudge: Arc<Notify>,
     status: watch::Sender<Status>,
     failures: u32,
+    /// The last run that ended by itself.
+    ran: Option<Ran>,
+    /// The next run; `None` before the poller has started.
+    next: Option<NextRun>,
+}
+
+/// When a run was due, and when it was made.
+#[derive(Clone, Copy, Debug)]
+struct Ran {
+    due: Duration,
+    started: Duration,
+    ended: Duration,
 }
 
 impl<L: Log, K: Keep> Poller<L, K> {
@@ -98,31 +118,62 @@ impl<L: Log, K: Keep> Poller<L, K> {
         nudge: Arc<Notify>,
     ) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status::default());
-        (Self { scanner, timing, nudge, status, failures: 0 }, receiver)
+        let poller = Self { scanner, timing, nudge, status, failures: 0, ran: None, next: None };
+        (poller, receiver)
     }
 
-    /// Polls until `stop`, then ends with the page in hand committed.
+    /// Goes on with other settings from the next [`Poller::run`] on; with `log`, through
+    /// another client.
+    ///
+    /// The next run stays on the grid of the last one's due time; a run that was cut short
+    /// goes on at once. A pause is kept, but for one that another client may not need.
+    pub fn change(&mut self, settings: ScanSettings, timing: Timing, log: Option<L>)
+    where
+        K: Clone,
+    {
+        let problem = self.status.borrow().problem.as_ref().map(|problem| problem.reason);
+        let is_mended = log.is_some() && problem != Some(Reason::Throttled);
+        match log {
+            Some(log) => self.scanner = self.scanner.renewed(settings, log),
+            None => self.scanner.settings = settings,
+        }
+        self.timing = timing;
+        let (Some(ran), Some(next)) = (self.ran, self.next) else { return };
+        // A cron line's due times, and those of runs that a nudge made, are on no grid.
+        let ran = Ran { due: ran.due.min(ran.started), ..ran };
+        self.ran = Some(ran);
+        let due = self.timing.due_after(ran) + self.jitter();
+        self.next = Some(next.changed(due, self.scanner.clock.uptime(), is_mended));
+    }
+
+    /// Polls until `stop`, then ends with the page in hand committed; may be called again
+    /// then, and goes on.
     ///
     /// # Errors
     /// When the ledger fails for good; nothing of the page in hand was stored.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), PollError> {
+    pub async fn run(&mut self, stop: CancellationToken) -> Result<(), PollError> {
         let born = self.scanner.clock.uptime();
-        let mut due = born + self.timing.phase;
-        let mut next = NextRun { at: born + self.timing.first, not_before: Duration::ZERO };
+        let grid = born + self.timing.phase;
+        let mut next = *self.next.get_or_insert(NextRun::at(born + self.timing.first));
         while self.wait(next, &stop).await {
             let started = self.scanner.clock.uptime();
             let report = self.scanner.run_once(&stop).await?;
             let ended = self.scanner.clock.uptime();
+            let is_cut_short = report.problem.as_ref().is_some_and(|p| p.reason == Reason::Stopped);
             let pause = self.learn(report);
-            due = match self.timing.schedule {
-                Schedule::Interval(interval) => next_due(due, interval, started),
-                Schedule::Cron(_) => ended + CRON_NET,
-            };
-            next = match pause {
-                None => NextRun { at: due + self.jitter(), not_before: Duration::ZERO },
-                Some(Duration::ZERO) => NextRun { at: ended, not_before: Duration::ZERO },
-                Some(pause) => NextRun { at: ended + pause, not_before: ended + pause },
-            };
+            if is_cut_short {
+                next = NextRun::at(started);
+            } else {
+                let due = self.ran.map_or(grid, |ran| self.timing.due_after(ran));
+                let ran = Ran { due, started, ended };
+                self.ran = Some(ran);
+                next = match pause {
+                    None => NextRun::at(self.timing.due_after(ran) + self.jitter()),
+                    Some(Duration::ZERO) => NextRun::at(ended),
+                    Some(pause) => NextRun { at: ended + pause, not_before: ended + pause },
+                };
+            }
+            self.next = Some(next);
         }
         Ok(())
     }
@@ -206,14 +257,6 @@ impl<L: Log, K: Keep> Poller<L, K> {
             }
         }
     }
-}
-
-/// When to wake up.
-#[derive(Clone, Copy, Debug)]
-struct NextRun {
-    at: Duration,
-    /// Nudges are not heard before.
-    not_before: Duration,
 }
 
 #[cfg(test)]

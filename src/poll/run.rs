@@ -265,7 +265,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             route: Route::Poll,
             events,
             unreadable,
-            targets: settings.targets.clone(),
+            targets: settings.targets.borrow().clone(),
             coverage: coverage.clone(),
             request,
         };

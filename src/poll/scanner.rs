@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Overlap, SourceConfig, Start};
@@ -30,14 +31,19 @@ pub struct ScanSettings {
     pub page_limit: u32,
     /// Bytes free for the ledger below which nothing is asked for.
     pub min_free: u64,
-    /// Names of the targets that get a delivery of each new event.
-    pub targets: Vec<String>,
+    /// Names of the targets that get a delivery of each new event, as they are when it is
+    /// stored.
+    pub targets: watch::Receiver<Vec<String>>,
 }
 
 impl ScanSettings {
     /// Takes what is needed from the configuration.
     #[must_use]
-    pub fn new(source: &SourceConfig, min_free: u64, targets: Vec<String>) -> Self {
+    pub fn new(
+        source: &SourceConfig,
+        min_free: u64,
+        targets: watch::Receiver<Vec<String>>,
+    ) -> Self {
         let Overlap::Fixed(overlap) = source.poll.overlap;
         Self {
             name: source.name.clone(),
@@ -127,6 +133,15 @@ impl<L: Log, K: Keep> Scanner<L, K> {
         if left_secs == 0 {
             self.past = None;
         }
+    }
+
+    /// The scanner that goes on after this one with another client: what it has learnt of
+    /// the source's answers is left behind.
+    pub(super) fn renewed(&self, settings: ScanSettings, log: L) -> Self
+    where
+        K: Clone,
+    {
+        Self::new(settings, log, self.keep.clone(), self.clock.clone(), Arc::clone(&self.wake))
     }
 
     /// Reads everything unsettled, or as much as the limits of a run allow.

@@ -1,10 +1,10 @@
 //! The life of the process: schedules, signals, and what systemd is told.
 
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use tailwater::simulator::sink::SinkFault;
 
+use crate::support::systemd::{heard, home_with_socket};
 use crate::support::{
     Audit, CloudServer, Home, Process, SOON, Setup, SinkServer, eventually, until,
 };
@@ -24,29 +24,6 @@ async fn polls(home: &Home) -> Vec<i64> {
 async fn after_polls(home: &Home, count: usize) -> Vec<i64> {
     eventually("it polls", SOON, async || Some(polls(home).await).filter(|p| p.len() >= count))
         .await
-}
-
-/// What came to the socket so far, one message a datagram.
-fn heard(socket: &UnixDatagram) -> Vec<String> {
-    let mut buffer = [0_u8; 4096];
-    let mut all = Vec::new();
-    while let Ok(count) = socket.recv(&mut buffer) {
-        all.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
-    }
-    all
-}
-
-/// A home whose processes tell systemd on the socket.
-fn home_with_socket(setup: &Setup, watchdog: Option<Duration>) -> (Home, UnixDatagram) {
-    let mut home = Home::new(setup);
-    let path = home.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_nonblocking(true).expect("a socket");
-    home.set_variable("NOTIFY_SOCKET", path.to_str().expect("our names are plain"));
-    if let Some(limit) = watchdog {
-        home.set_variable("WATCHDOG_USEC", &limit.as_micros().to_string());
-    }
-    (home, socket)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ mod operator;
 mod own_events;
 mod reading_along;
 mod rebinding;
+mod reload;
 mod replays;
 mod secrets;
 mod services;

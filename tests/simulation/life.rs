@@ -11,6 +11,7 @@ use tailwater::model::coverage::SKEW_SECS;
 use tailwater::model::timestamp::Timestamp;
 use tailwater::poll::due::pause;
 use tailwater::poll::{Reason, RunReport, ScanSettings, Scanner};
+use tokio::sync::watch;
 
 use crate::cloud::SECOND;
 use crate::dice::Dice;
@@ -113,7 +114,7 @@ impl<'a> Life<'a> {
                 overlap: Duration::from_secs(of.overlap.unsigned_abs()),
                 page_limit: of.page_limit,
                 min_free: 1_000,
-                targets: Vec::new(),
+                targets: watch::channel(Vec::new()).1,
             });
         }
         let failures = vec![0; settings.len()];

@@ -96,7 +96,7 @@ impl Stage {
         let (config, recipe) = recipe.cook()?;
         let app = App::bind(config, Clock::system(), RequestBudget::Unlimited).await?;
         let view = app.watch();
-        let (_, polling) = view.sources.first().cloned().context("the demo's source")?;
+        let (_, polling) = view.sources().first().cloned().context("the demo's source")?;
         Ok(Self {
             cloud_url: simulator.base_url(),
             targets: targets(&sinks),

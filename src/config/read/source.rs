@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use crate::config::address::UrlRule;
+use crate::config::ca_file::CaFile;
 use crate::config::field::Field;
 use crate::config::read::poll::poll;
 use crate::config::read::services;
@@ -51,7 +52,8 @@ pub(super) fn source(
     let filter = section.find("filter").and_then(|field| filter(&field)).unwrap_or_default();
     let services = services::services(&mut section, api, &filter);
     let proxy = section.find("proxy").and_then(|field| field.proxy());
-    let ca_file = section.find("ca_file").and_then(|field| field.path("\"ca.pem\""));
+    let ca_file =
+        section.find("ca_file").and_then(|field| field.path("\"ca.pem\"")).map(CaFile::new);
     let poll = poll(section.section("poll", "[source.poll]"));
     services::advise(&section, &services, &poll);
     section.later("push", None);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::address::UrlRule;
+use crate::config::ca_file::CaFile;
 use crate::config::document::Kind;
 use crate::config::field::{Field, quoted};
 use crate::config::read::headers::{auth, headers};
@@ -67,7 +68,8 @@ pub(super) fn target(
     let batch = batch(section.section("batch", "batch = { max_events = 100, max_wait = \"1s\" }"));
     let retry = retry(section.section("retry", "retry = { give_up = \"72h\" }"));
     let proxy = section.find("proxy").and_then(|field| field.proxy());
-    let ca_file = section.find("ca_file").and_then(|field| field.path("\"ca.pem\""));
+    let ca_file =
+        section.find("ca_file").and_then(|field| field.path("\"ca.pem\"")).map(CaFile::new);
     let addresses = addresses(&mut section, url.as_ref(), proxy.is_some());
     let own_events = section.flag("own_events", false);
     let enabled = section.flag("enabled", true);

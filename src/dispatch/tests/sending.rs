@@ -37,6 +37,30 @@ async fn readings_that_overlap_with_settling_send_nothing_twice() {
     assert_eq!((sent.len(), distinct.len()), (4000, 4000));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_follows_another_sends_only_what_that_one_has_left() {
+    let stub = Stub::start(|_, _| status(200)).await;
+    let bench = Bench::new(Clock::system()).await;
+    for round in 0..3 {
+        let working = bench.start(config(&stub.url));
+        bench.ingest(round * 2, round * 2 + 1).await;
+        working.nudge.notify_one();
+        bench.until_delivered().await;
+        working.stop().await.unwrap();
+        // Stored while nobody works.
+        bench.ingest(round * 2 + 1, round * 2 + 2).await;
+    }
+    let working = bench.start(config(&stub.url));
+    bench.until_delivered().await;
+    bench.ingest(6, 7).await;
+    working.nudge.notify_one();
+    bench.until(|rows| rows.len() == 7 && rows.iter().all(|r| r.status == "delivered")).await;
+    working.stop().await.unwrap();
+    let mut sent: Vec<String> = stub.so_far().iter().flat_map(Got::ids).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, (0..7).map(|n| format!("e{n}")).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn attempts_of_a_delivery_have_the_same_body_and_id_and_signatures_of_their_own() {
     let stub = Stub::start(|number, _| status(if number < 2 { 500 } else { 204 })).await;

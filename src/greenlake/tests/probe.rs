@@ -1,7 +1,7 @@
 //! What `check --online` says.
 
 use super::stub::{Asked, EMPTY_PAGE, Reply, SECRET, Stub, TOKEN, WORKSPACE, answer, grant};
-use crate::config::{ApiVersion, SourceConfig};
+use crate::config::{ApiVersion, CaFile, SourceConfig};
 use crate::greenlake::{Finding, probe};
 use crate::model::clock::Clock;
 
@@ -75,7 +75,7 @@ async fn a_network_fault_is_told_by_its_kind() {
     assert!(told[0].0.contains("through the proxy http://127.0.0.1"), "{told:?}");
     assert!(told[0].1.contains("host, port and proxy"), "{told:?}");
 
-    source.ca_file = Some("/nowhere/ca.pem".into());
+    source.ca_file = Some(CaFile::new("/nowhere/ca.pem".into()));
     let told = faults(&source).await;
     assert!(told[0].0.contains("/nowhere/ca.pem") && told[0].1.contains("ca_file"), "{told:?}");
 }

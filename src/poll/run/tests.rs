@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::*;
 use crate::greenlake::FetchError;
 use crate::model::clock::Clock;
@@ -43,7 +45,7 @@ impl Rig {
             overlap: secs(OVERLAP.unsigned_abs()),
             page_limit,
             min_free: 1_000,
-            targets: vec!["siem".to_owned()],
+            targets: watch::channel(vec!["siem".to_owned()]).1,
         };
         let wakes = Arc::new(AtomicU64::new(0));
         let scanner = scanner(&settings, &log, &keep, &clock, &wakes);

@@ -10,6 +10,7 @@ use tailwater::greenlake::AuditLog;
 use tailwater::poll::{ScanSettings, Scanner};
 use tailwater::simulator::entry::Entry;
 use tailwater::storage::Ledger;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -52,7 +53,7 @@ async fn nothing_comes_back_a_day_before_or_after_it_is_forgotten() {
     let source = &config.sources[0];
     let ledger = Ledger::open(&home.ledger(), clock.clone()).await.expect("a ledger");
     let log = AuditLog::new(source, clock.clone()).expect("a client").with_budget(None);
-    let settings = ScanSettings::new(source, 0, Vec::new());
+    let settings = ScanSettings::new(source, 0, watch::channel(Vec::new()).1);
     let mut scanner = Scanner::new(settings, log, ledger.clone(), clock.clone(), Arc::new(|| {}));
 
     let mut seen = Vec::new();

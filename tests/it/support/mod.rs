@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod sinks;
+pub(crate) mod systemd;
 pub(crate) mod tls;
 
 use std::time::Duration;

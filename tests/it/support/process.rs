@@ -86,6 +86,12 @@ impl Process {
         kill_process(pid.expect("a process has an id"), Signal::TERM).expect("it is ours");
     }
 
+    /// Has it read its configuration again: SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has an id"), Signal::HUP).expect("it is ours");
+    }
+
     /// Ends it in the middle of whatever it does: SIGKILL. It is gone on return.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it is ours");
