@@ -56,7 +56,9 @@ CREATE TABLE event (
     description TEXT,
     ip_address  TEXT,
     -- The structured CloudEvent, byte for byte what targets get.
-    body        TEXT    NOT NULL
+    body        TEXT    NOT NULL,
+    -- CRC-32 of the origin's uri, the id and the body, each with a zero byte after it.
+    checksum    INTEGER NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX event_once ON event (origin_id, id);
@@ -77,15 +79,24 @@ CREATE TABLE target (
     id         INTEGER NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL UNIQUE,
     created_us INTEGER NOT NULL,
+    -- failing: it takes nothing, and gets one delivery at a time until one succeeds.
     -- paused: an operator asked for it; gone: it answered 410. In both, nothing is sent
     -- until an operator resumes it.
-    state      TEXT    NOT NULL CHECK (state IN ('active', 'paused', 'gone')),
+    state      TEXT    NOT NULL CHECK (state IN ('active', 'failing', 'paused', 'gone')),
     since_us   INTEGER NOT NULL,
+    -- When an operator last resumed it; null if never.
+    resumed_us INTEGER,
     -- Deliveries that ended, ever; kept here because counting them would read them all.
     delivered  INTEGER NOT NULL DEFAULT 0,
     dead       INTEGER NOT NULL DEFAULT 0,
     -- Null until the first delivery.
-    last_delivered_us INTEGER
+    last_delivered_us INTEGER,
+    -- 1: it gets our own events about other targets.
+    own_events   INTEGER NOT NULL DEFAULT 0 CHECK (own_events IN (0, 1)),
+    -- How many of its dead letters an event has told of, or needs to tell of no more.
+    dead_told    INTEGER NOT NULL DEFAULT 0,
+    -- When the last such event was made; null before the first.
+    dead_told_us INTEGER
 ) STRICT;
 
 -- One row: the duty to bring one event to one target (I5).
@@ -187,11 +198,12 @@ CREATE TABLE quarantined (
     UNIQUE (source_id, digest)
 ) STRICT;
 
--- One row: what an operator did to a target.
+-- One row: what an operator did to a target, or what its answers have shown.
 CREATE TABLE operation (
     id         INTEGER NOT NULL PRIMARY KEY,
     asked_us   INTEGER NOT NULL,
-    verb       TEXT    NOT NULL CHECK (verb IN ('pause', 'resume', 'replay')),
+    verb       TEXT    NOT NULL CHECK (verb IN ('pause', 'resume', 'replay', 'failing',
+                                                'recovered', 'gone')),
     target_id  INTEGER NOT NULL REFERENCES target (id),
     -- What a replay was asked for, in words; null for other verbs.
     selection  TEXT,

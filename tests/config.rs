@@ -85,6 +85,29 @@ fn the_manual_shows_the_defaults() {
 }
 
 #[test]
+fn a_proxy_beside_public_only_is_told() {
+    let warned = |target: &str, pairs: &[(&str, &str)]| {
+        let (_, warnings) = parse(&with("", target), pairs).expect("valid");
+        let about = |warning: &&Fault| warning.key == "target \"siem\".public_only";
+        warnings.iter().filter(about).map(ToString::to_string).collect::<String>()
+    };
+    let proxy = "proxy = \"http://10.0.0.1:3128\"\n";
+    for (target, pairs, named) in [
+        (format!("public_only = true\n{proxy}"), [("SIEM_TOKEN", "t")], "and proxy names one"),
+        (
+            "public_only = true\n".to_owned(),
+            [("https_proxy", "http://10.0.0.1:3128")],
+            "and https_proxy names one",
+        ),
+    ] {
+        let told = warned(&target, &pairs);
+        assert!(told.contains(named), "{told}");
+    }
+    assert_eq!(warned(proxy, &[("HTTPS_PROXY", "http://10.0.0.1:3128")]), "");
+    assert_eq!(warned("public_only = true\n", &[("HTTPS_PROXY", "")]), "");
+}
+
+#[test]
 fn the_manual_shows_every_key() {
     let is_key = |line: &str| line.starts_with('#') && line[1..].starts_with(char::is_alphabetic);
     let all: Vec<&str> =

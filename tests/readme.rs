@@ -14,7 +14,10 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("CHANGELOG.md", 1000),
     ("CONTRIBUTING.md", 150),
     ("docs/architecture.md", 120),
+    ("docs/delivery.md", 120),
+    ("docs/evidence.md", 120),
     ("docs/guarantees.md", 130),
+    ("docs/hostile-targets.md", 80),
     ("docs/out-of-scope.md", 120),
     ("migrations/README.md", 60),
 ];

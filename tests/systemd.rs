@@ -70,6 +70,13 @@ fn the_sandbox_leaves_little_open() {
 }
 
 #[test]
+fn a_reload_is_a_hangup_under_every_systemd() {
+    // Type=notify-reload is unknown before systemd 253, and the unit then no longer waits.
+    assert!(UNIT.contains("\nType=notify\n"));
+    assert!(UNIT.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"));
+}
+
+#[test]
 fn a_bad_configuration_is_not_tried_again() {
     let code = tailwater::cli::Exit::BadConfig.code();
     assert!(UNIT.contains(&format!("RestartPreventExitStatus={code}\n")));

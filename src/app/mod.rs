@@ -1,28 +1,42 @@
-//! The one place that knows everybody: opens what is configured, runs it, stops it.
+//! The one place that knows everybody: opens what is configured, runs it, changes it while
+//! it runs, stops it.
 //!
 //! Floor 4. [`App::bind`] makes everything ready and starts nothing; [`App::run`] runs
-//! until it is told to stop; [`lifecycle`] is signals and systemd around the two.
+//! until it is told to stop, and takes another configuration meanwhile ([`Control`]);
+//! [`lifecycle`] is signals and systemd around the two.
 
+mod change;
+mod control;
+mod difference;
 pub mod lifecycle;
+mod parts;
+pub mod reload;
 mod schedule;
+mod seat;
 mod upkeep;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Notify, watch};
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::schedule::Schedule as Crons;
-use crate::config::{Config, Schedule, SourceConfig, TargetConfig};
-use crate::dispatch::{Target, Worker};
+use crate::app::change::{PollerSeat, WorkerSeat};
+use crate::app::control::{ORDERS_MAX, Order, Statuses};
+use crate::app::parts::Upkeep;
+use crate::app::schedule::Crons;
+use crate::app::seat::{Part, Wanted, occupy};
+use crate::config::{Config, SourceConfig, TargetConfig};
 use crate::greenlake::AuditLog;
 use crate::model::clock::Clock;
 use crate::model::event::Route;
-use crate::poll::{Poller, ScanSettings, Scanner, Status, Timing};
 use crate::storage::Ledger;
+
+pub use control::{Control, Watch};
+pub use difference::{Difference, Moves, NeedsRestart};
 
 /// Requests a minute that a poller may send to its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,22 +49,26 @@ pub enum RequestBudget {
 
 /// Everything that is configured, ready to run.
 pub struct App {
+    /// What runs is as this says.
+    config: Config,
     ledger: Ledger,
-    pollers: Vec<Poller<AuditLog, Ledger>>,
-    workers: Vec<Worker>,
-    crons: Vec<(String, Arc<Notify>)>,
-    keep: Duration,
-    watch: Watch,
+    clock: Clock,
+    budget: RequestBudget,
+    crons: Crons,
+    workers: BTreeMap<String, WorkerSeat>,
+    pollers: BTreeMap<String, PollerSeat>,
+    upkeep: Wanted<Upkeep>,
+    /// Tell every worker that new deliveries are there.
+    nudges: watch::Sender<Vec<Arc<Notify>>>,
+    statuses: watch::Sender<Statuses>,
+    /// Seats that nobody has taken yet.
+    ready: Vec<Start>,
+    orders: mpsc::Receiver<Order>,
+    control: Control,
 }
 
-/// What can be seen of a running [`App`] from outside. Clones see the same.
-#[derive(Clone, Debug)]
-pub struct Watch {
-    /// Answers questions about the ledger and takes an operator's changes.
-    pub ledger: Ledger,
-    /// How polling fares, by the source's name.
-    pub sources: Vec<(String, watch::Receiver<Status>)>,
-}
+/// Starts what sits in a seat, given what will stop it.
+type Start = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 impl App {
     /// Opens the ledger and makes pollers and workers ready. Nothing runs yet; no request
@@ -60,43 +78,39 @@ impl App {
     /// When the ledger is refused, or a source's or target's client cannot be made.
     pub async fn bind(config: Config, clock: Clock, budget: RequestBudget) -> anyhow::Result<Self> {
         let ledger = Ledger::open(&config.storage.path, clock.clone()).await?;
-        let names = config.targets.iter().map(|target| target.name.clone()).collect();
-        ledger.insert_targets(names).await.context("making the targets known")?;
-        let (workers, nudges) = workers(&config.targets, &ledger, &clock).await?;
-        let enabled: Vec<SourceConfig> =
-            config.sources.into_iter().filter(|source| source.poll.enabled).collect();
-        let count = enabled.len();
+        // Those of an earlier run; the first change makes today's.
+        ledger.subscribe_targets(Vec::new()).await?;
+        let (control, orders) = mpsc::channel(ORDERS_MAX);
         let mut app = Self {
-            watch: Watch { ledger: ledger.clone(), sources: Vec::new() },
+            config: Config { sources: Vec::new(), targets: Vec::new(), ..config.clone() },
             ledger,
-            pollers: Vec::new(),
-            workers,
-            crons: Vec::new(),
-            keep: config.storage.keep,
+            clock,
+            budget,
+            crons: Crons::default(),
+            workers: BTreeMap::new(),
+            pollers: BTreeMap::new(),
+            upkeep: watch::Sender::default(),
+            nudges: watch::Sender::default(),
+            statuses: watch::Sender::default(),
+            ready: Vec::new(),
+            orders,
+            control: Control(control),
         };
-        for (index, source) in enabled.into_iter().enumerate() {
-            let targets = wanting(&config.targets, &source.name);
-            let settings = ScanSettings::new(&source, config.storage.min_free, targets);
-            let log = audit_log(&source, &clock, budget)?;
-            let nudges = nudges.clone();
-            let wake = Arc::new(move || nudges.iter().for_each(|nudge| nudge.notify_one()));
-            let scanner = Scanner::new(settings, log, app.ledger.clone(), clock.clone(), wake);
-            let tick = Arc::new(Notify::new());
-            if let Schedule::Cron(line) = &source.poll.schedule {
-                app.crons.push((line.clone(), tick.clone()));
-            }
-            let timing = Timing::new(&source.poll, index, count);
-            let (poller, seen) = Poller::new(scanner, timing, tick);
-            app.pollers.push(poller);
-            app.watch.sources.push((source.name, seen));
-        }
+        app.upkeep = app.seat(Upkeep(app.ledger.clone()), config.storage.keep);
+        app.change(config).await?;
         Ok(app)
     }
 
     /// What can be seen of it from outside, also while it runs.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        self.watch.clone()
+        Watch { ledger: self.ledger.clone(), sources: self.statuses.subscribe() }
+    }
+
+    /// What changes it while it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Runs until `stop`, then ends the page in hand, settles what is under way and closes
@@ -107,70 +121,57 @@ impl App {
     ///
     /// # Errors
     /// When a part ends by itself; the others have been stopped then.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { ledger, pollers, workers, crons, keep, watch } = self;
-        drop(watch);
-        let crons = Crons::start(crons).await?;
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
-        for poller in pollers {
-            let stop = stop.clone();
-            tasks.spawn(async move { poller.run(stop).await.map_err(anyhow::Error::from) });
-        }
-        for worker in workers {
-            let stop = stop.clone();
-            tasks.spawn(async move { worker.run(stop).await.context("delivering stopped") });
-        }
-        let (upkeep_stop, upkeep_ledger) = (stop.clone(), ledger.clone());
-        tasks.spawn(async move { upkeep::run(upkeep_ledger, keep, upkeep_stop).await });
-        let result = join(&mut tasks, &stop).await;
-        drop(crons);
+        let first = loop {
+            for start in self.ready.drain(..) {
+                tasks.spawn(start(stop.clone()));
+            }
+            tokio::select! {
+                () = stop.cancelled() => break None,
+                ended = tasks.join_next() => break ended,
+                Some((config, answer)) = self.orders.recv() => {
+                    // Who asked may have left; the configuration is taken nevertheless.
+                    let _ = answer.send(self.change(config).await);
+                }
+            }
+        };
+        let result = join(first, &mut tasks, &stop).await;
+        let Self { ledger, .. } = self;
         ledger.close().await;
         result
     }
+
+    /// Makes a seat for `part`, which is to run with `settings`.
+    fn seat<P: Part>(&mut self, part: P, settings: P::Settings) -> Wanted<P> {
+        let (wanted, receiver) = watch::channel(Some(settings));
+        self.ready.push(Box::new(move |stop| Box::pin(occupy(part, receiver, stop))));
+        wanted
+    }
 }
 
-/// Waits for every task; one that ends before `stop` stops the others.
+/// Waits for every task, `first` being one that has ended already; one that ends before
+/// `stop` stops the others.
 async fn join(
+    first: Option<Result<anyhow::Result<()>, JoinError>>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut result = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let was_asked = stop.is_cancelled();
-        let ended = ended.unwrap_or_else(|error: JoinError| Err(error.into()));
-        if let Err(error) = ended {
-            stop.cancel();
-            if result.is_ok() {
-                result = Err(error);
-            } else {
-                tracing::error!("{error:#}");
-            }
-        } else if !was_asked {
-            stop.cancel();
-            result = result.and_then(|()| anyhow::bail!("a part ended without being asked to"));
+    let mut next = match first {
+        None => tasks.join_next().await,
+        first => first,
+    };
+    while let Some(ended) = next {
+        stop.cancel();
+        match ended.unwrap_or_else(|error| Err(error.into())) {
+            Err(error) if result.is_ok() => result = Err(error),
+            Err(error) => tracing::error!("{error:#}"),
+            Ok(()) => {}
         }
+        next = tasks.join_next().await;
     }
     result
-}
-
-async fn workers(
-    targets: &[TargetConfig],
-    ledger: &Ledger,
-    clock: &Clock,
-) -> anyhow::Result<(Vec<Worker>, Vec<Arc<Notify>>)> {
-    let (mut workers, mut nudges) = (Vec::new(), Vec::new());
-    for config in targets.iter().filter(|target| target.enabled) {
-        let (id, _) = ledger
-            .reader()
-            .find_target(&config.name)
-            .await?
-            .with_context(|| format!("the ledger lost target {:?}", config.name))?;
-        let target = Target::new(id, config.clone())?;
-        let nudge = Arc::new(Notify::new());
-        workers.push(Worker::new(target, ledger.clone(), clock.clone(), nudge.clone()));
-        nudges.push(nudge);
-    }
-    Ok((workers, nudges))
 }
 
 /// Names of the targets that get what this source brings by polling.

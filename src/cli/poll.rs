@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{RequestBudget, audit_log, wanting};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::cli::progress::Progress;
 use crate::cli::run::set_up_log;
 use crate::config::{Config, Environment, SourceConfig};
 use crate::model::clock::Clock;
@@ -85,13 +87,22 @@ async fn poll(
     clock: &Clock,
     as_json: bool,
 ) -> Result<Exit, Failure> {
-    let targets = wanting(&config.targets, &source.name);
+    let targets = watch::channel(wanting(&config.targets, &source.name)).1;
     let settings = ScanSettings::new(source, config.storage.min_free, targets);
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let wake = Arc::new(|| {});
     let mut scanner = Scanner::new(settings, log, ledger.clone(), clock.clone(), wake);
+    let progress = Progress::new("");
+    if progress.is_seen() {
+        let (name, progress) = (source.name.clone(), Mutex::new(progress));
+        scanner = scanner.telling(Arc::new(move |past| {
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.tell(format_args!("{name}: {past}"));
+        }));
+    }
     let stop = CancellationToken::new();
     let report = scanner.run_through(&stop).await.map_err(anyhow::Error::from)?;
+    drop(scanner);
     tell(&source.name, &report, as_json)?;
     Ok(report.problem.map_or(Exit::Done, |problem| exit_of(problem.reason)))
 }
@@ -114,7 +125,7 @@ async fn dry_run(
             show(&name, event, as_json);
         }
     };
-    let settings = ScanSettings::new(source, 0, Vec::new());
+    let settings = ScanSettings::new(source, 0, watch::channel(Vec::new()).1);
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let keep = DryRun::new(coverage, show);
     let mut scanner = Scanner::new(settings, log, keep, clock.clone(), Arc::new(|| {}));

@@ -1,5 +1,6 @@
 //! How far long work has come, on standard error, where that is a terminal.
 
+use std::fmt;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
@@ -29,14 +30,20 @@ impl Progress {
 
     /// Shows how much is done, now and then.
     pub(super) fn show(&mut self, done: u64, total: Option<u64>) {
+        let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+        let what = self.what;
+        self.tell(format_args!("{done}{of} {what}"));
+    }
+
+    /// Shows `line` instead, now and then.
+    pub(super) fn tell(&mut self, line: fmt::Arguments<'_>) {
         let is_fresh = self.shown_at.is_some_and(|at| at.elapsed() < EVERY);
         if !self.is_seen || is_fresh {
             return;
         }
         self.shown_at = Some(Instant::now());
-        let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
         // Nobody is told less if it cannot be shown.
-        let _ = write!(stderr(), "\r{done}{of} {}", self.what);
+        let _ = write!(stderr(), "\r{line}\x1b[K");
     }
 }
 

@@ -144,6 +144,12 @@ fn introduce(args: &Args, simulator: &Simulator, made: usize) -> std::io::Result
         out,
         "#   -d '[{{\"kind\": \"too-many-requests\", \"hint\": \"retry-after\", \"seconds\": 10}}]'"
     )?;
+    writeln!(out, "# How it behaves all the time (a GET lists the knobs):")?;
+    writeln!(out, "# curl -X PATCH {url}/simulator/knobs -H 'content-type: application/json' \\")?;
+    writeln!(
+        out,
+        "#   -d '{{\"late_fraction\": 0.2, \"late_seconds\": 60, \"late_spread\": \"tail\"}}'"
+    )?;
     out.flush()
 }
 

@@ -37,7 +37,7 @@ enum Action {
         /// The target's name
         name: String,
     },
-    /// Let a target that is paused, or that answered 410, have its deliveries again
+    /// Let a target that is paused, failing, or that answered 410, have its deliveries again
     Resume {
         /// The target's name
         name: String,
@@ -76,7 +76,9 @@ async fn turn(path: &Path, name: &str, wanted: TargetState) -> Result<Exit, Fail
     let ledger = Ledger::open_beside(path, Clock::system()).await?;
     let turned = match wanted {
         TargetState::Active => ledger.resume_target(name).await,
-        TargetState::Paused | TargetState::Gone => ledger.pause_target(name).await,
+        TargetState::Paused | TargetState::Gone | TargetState::Failing => {
+            ledger.pause_target(name).await
+        }
     };
     let found = ledger.reader().find_target(name).await;
     ledger.close().await;
@@ -90,6 +92,7 @@ fn told(turned: bool, state: TargetState) -> &'static str {
     match (state, turned) {
         (TargetState::Active, true) => "is active again",
         (TargetState::Active, false) => "was active already",
+        (TargetState::Failing, _) => "is failing: it gets one delivery at a time",
         (TargetState::Paused, true) => "is paused: nothing is sent to it until it is resumed",
         (TargetState::Paused, false) => "was paused already",
         (TargetState::Gone, _) => "is gone: nothing is sent to it until it is resumed",

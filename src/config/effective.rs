@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use crate::config::address::shown;
 use crate::config::names::Named;
-use crate::config::quantity::{shown_duration, shown_size};
+use crate::config::quantity::{shown_duration, shown_rate, shown_size};
 use crate::config::secret::MASK;
 use crate::config::sections::{
     Auth, Config, Overlap, PollConfig, Schedule, Signing, SourceConfig, Start, TargetConfig,
 };
+use crate::model::address::AddressPolicy;
 
 /// Every value in effect as TOML, with secrets and header values as `********` and URLs
 /// without query and user-info.
@@ -60,11 +61,12 @@ impl Page {
         self.text("token_auth", &source.token_auth.name());
         self.text("api", &source.api.name());
         self.text("filter", &source.filter);
+        self.line("services", &list(source.services.iter().map(String::as_str)));
         if let Some(proxy) = &source.proxy {
             self.text("proxy", &shown(proxy));
         }
-        if let Some(path) = &source.ca_file {
-            self.text("ca_file", &path.display());
+        if let Some(file) = &source.ca_file {
+            self.text("ca_file", &file.path().display());
         }
         self.poll(&source.poll);
     }
@@ -108,6 +110,7 @@ impl Page {
         }
         self.line("signing", &signing(&target.signing));
         self.line("concurrency", &target.concurrency);
+        self.text("rate", &shown_rate(target.rate));
         self.text("timeout", &shown_duration(target.timeout));
         self.text("order", &target.order.name());
         self.line(
@@ -129,9 +132,11 @@ impl Page {
         if let Some(proxy) = &target.proxy {
             self.text("proxy", &shown(proxy));
         }
-        if let Some(path) = &target.ca_file {
-            self.text("ca_file", &path.display());
+        if let Some(file) = &target.ca_file {
+            self.text("ca_file", &file.path().display());
         }
+        self.line("public_only", &(target.addresses == AddressPolicy::PublicOnly));
+        self.line("own_events", &target.own_events);
         self.line("enabled", &target.enabled);
     }
 }

@@ -35,6 +35,11 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Whether `name` is set, and not empty.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| !value.is_empty())
+    }
+
     /// Lays every overriding variable over `table`; returns what could not be laid.
     pub(super) fn overlay(&self, table: &mut Table) -> Vec<Fault> {
         let mut variables: Vec<Variable<'_>> =

@@ -8,7 +8,10 @@ use crate::config::document::{Kind, Node};
 use crate::config::fault::Fault;
 use crate::config::names::Named;
 use crate::config::notes::Notes;
-use crate::config::quantity::{parse_duration, parse_size, shown_duration, shown_size};
+use crate::config::quantity::{
+    RATE_MAX, parse_duration, parse_rate, parse_size, shown_duration, shown_size,
+};
+use crate::model::rate::Rate;
 
 /// Longer texts are not repeated in a fault.
 const QUOTED_CHARS: usize = 60;
@@ -104,6 +107,21 @@ impl<'a> Field<'a> {
         let [low, high] = [bounds.start(), bounds.end()].map(|bound| shown_size(*bound));
         let instead = format!("write a size from \"{low}\" to \"{high}\"");
         self.fault(format!("{} is out of bounds", quoted(text)), instead)
+    }
+
+    /// A rate; `None` also for one of 0, which is no limit.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let example = "\"100/s\"";
+        let text = self.text(example)?;
+        let Some((count, per)) = parse_rate(text) else {
+            let instead = format!("write for example {example}, \"30/m\" or \"5/h\"");
+            return self.fault(format!("{} is not a rate", quoted(text)), instead);
+        };
+        if count > RATE_MAX {
+            let instead = format!("write at most {RATE_MAX}, or 0 for no limit");
+            return self.fault(format!("{} is out of bounds", quoted(text)), instead);
+        }
+        (count > 0).then_some(Rate { count, per })
     }
 
     /// One of the names of `T`. `later` are names that only later versions know.

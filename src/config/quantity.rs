@@ -1,6 +1,14 @@
-//! Durations and sizes: from text and back.
+//! Durations, sizes and rates: from text and back.
 
 use std::time::Duration;
+
+use crate::model::rate::Rate;
+
+/// Far beyond what one target takes; finer steps of time than a microsecond make no sense.
+pub(super) const RATE_MAX: u32 = 1_000_000;
+
+const RATE_UNITS: [(&str, Duration); 3] =
+    [("s", Duration::from_secs(1)), ("m", Duration::from_mins(1)), ("h", Duration::from_hours(1))];
 
 const UNITS: [(&str, u64); 8] = [
     ("B", 1),
@@ -64,9 +72,45 @@ pub(super) fn shown_size(bytes: u64) -> String {
     if bytes == 0 { "0B".to_owned() } else { format!("{}{name}", bytes / factor) }
 }
 
+/// Reads `100/s`, `30/m`, `5/h`: how many in what time; `None` when it is none.
+pub(super) fn parse_rate(text: &str) -> Option<(u32, Duration)> {
+    let (count, unit) = text.split_once('/')?;
+    let (_, per) = RATE_UNITS.iter().find(|(name, _)| *name == unit.trim())?;
+    let count = count.trim();
+    let is_number = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+    // Too large is read as such, so that the fault is told as what it is.
+    is_number.then(|| (count.parse().unwrap_or(u32::MAX), *per))
+}
+
+/// The text that [`parse_rate`] reads back: `100/s`, and `0/s` for no limit.
+pub(super) fn shown_rate(rate: Option<Rate>) -> String {
+    let Some(Rate { count, per }) = rate else { return "0/s".to_owned() };
+    let unit = RATE_UNITS.iter().find(|(_, length)| *length == per).map_or("s", |(name, _)| name);
+    format!("{count}/{unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_read_and_shown() {
+        let second = Duration::from_secs(1);
+        for (text, count, per, shown) in [
+            ("100/s", 100, second, "100/s"),
+            ("30 / m", 30, 60 * second, "30/m"),
+            ("5/h", 5, 3_600 * second, "5/h"),
+        ] {
+            assert_eq!(parse_rate(text), Some((count, per)), "{text}");
+            assert_eq!(shown_rate(Some(Rate { count, per })), shown);
+        }
+        assert_eq!(parse_rate("0/s"), Some((0, second)));
+        assert_eq!(shown_rate(None), "0/s");
+        assert_eq!(parse_rate("99999999999/s"), Some((u32::MAX, second)));
+        for text in ["", "100", "/s", "-1/s", "1.5/s", "+1/s", "1/d", "1/S", "1/ms", "s/1"] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_read_and_shown() {

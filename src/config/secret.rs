@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use url::form_urlencoded::byte_serialize;
 
 /// What a secret shows of itself wherever it is printed.
@@ -28,6 +29,15 @@ impl Secret {
     }
 }
 
+/// By their digests: how long it takes tells nothing of the texts.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        Sha256::digest(self.expose()) == Sha256::digest(other.expose())
+    }
+}
+
+impl Eq for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
@@ -42,6 +52,10 @@ impl fmt::Display for Secret {
 
 /// Shortest text that is masked: masking a single letter would only spoil the rest.
 const MASKED_MIN: usize = 4;
+
+/// Forms that a [`Redactor`] remembers of earlier secrets beside its own: some 50 secrets,
+/// so that rotating keys for years costs neither memory nor time.
+const REMEMBERED_MAX: usize = 256;
 
 /// Masks secrets in what a server said: it may repeat what it was sent.
 ///
@@ -59,6 +73,21 @@ impl Redactor {
         forms.sort_by_key(|form| Reverse(form.len()));
         forms.dedup();
         Self(forms.into_iter().map(Secret::new).collect())
+    }
+
+    /// Masks what `earlier` masked, too: after a rotation, a server may still repeat the
+    /// secrets of before. At most 256 of their forms, longest first.
+    #[must_use]
+    pub fn remembering(mut self, earlier: &Self) -> Self {
+        let own = self.0.len();
+        for form in &earlier.0 {
+            let is_there = || self.0.iter().any(|other| other.expose() == form.expose());
+            if self.0.len() < own + REMEMBERED_MAX && !is_there() {
+                self.0.push(form.clone());
+            }
+        }
+        self.0.sort_by_key(|form| Reverse(form.expose().len()));
+        self
     }
 
     /// `text` with every secret masked.
@@ -97,5 +126,22 @@ mod tests {
             assert_eq!(redactor.redact(&format!("<{text}>")), format!("<{MASK}>"), "{text}");
         }
         assert_eq!(redactor.redact("abc"), "abc");
+    }
+
+    #[test]
+    fn secrets_of_before_are_masked_too_and_bounded() {
+        let mut redactor = Redactor::new(["secret-0"]);
+        for number in 1..=200 {
+            redactor = Redactor::new([format!("secret-{number}").as_str()]).remembering(&redactor);
+        }
+        let said = redactor.redact("secret-200 secret-199");
+        assert_eq!(said, format!("{MASK} {MASK}"));
+        assert!(redactor.0.len() <= 5 + REMEMBERED_MAX, "{}", redactor.0.len());
+    }
+
+    #[test]
+    fn secrets_are_the_same_when_their_texts_are() {
+        assert_eq!(Secret::new("one"), Secret::new("one"));
+        assert_ne!(Secret::new("one"), Secret::new("two"));
     }
 }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::config::ca_file::CaFile;
 use crate::config::secret::Secret;
+use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
+use crate::model::rate::Rate;
 use crate::model::signature::StandardKey;
 use crate::model::timestamp::Timestamp;
 
 /// The whole configuration, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `[storage]`
     pub storage: StorageConfig,
@@ -25,7 +28,7 @@ pub struct Config {
 }
 
 /// `[storage]`: the ledger.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
     /// The ledger's file. Relative to the directory the process runs in.
     pub path: PathBuf,
@@ -35,8 +38,14 @@ pub struct StorageConfig {
     pub min_free: u64,
 }
 
+/// How `services` calls the GreenLake platform itself.
+pub const PLATFORM: &str = "platform";
+
+/// Services that one filter may name (HPE developer portal, audit logs v2beta1).
+pub const SERVICES_PER_FILTER: usize = 5;
+
 /// `[[source]]`: one GreenLake workspace. `Debug` shows its name alone: URLs carry keys.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SourceConfig {
     /// Name in logs, metrics and paths.
     pub name: String,
@@ -56,10 +65,13 @@ pub struct SourceConfig {
     pub api: ApiVersion,
     /// The user's own filter in HPE's grammar; empty for none.
     pub filter: String,
+    /// Services whose logs `v2beta1` is asked for: [`PLATFORM`] or ids. Without effect
+    /// where the filter names services, and for `v1`, which has the logs of all.
+    pub services: Vec<String>,
     /// Proxy for this source; `None`: the environment's.
     pub proxy: Option<Url>,
     /// PEM file with further certificate authorities to trust.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<CaFile>,
     /// `[source.poll]`
     pub poll: PollConfig,
 }
@@ -84,12 +96,12 @@ pub enum TokenAuth {
 pub enum ApiVersion {
     /// `v1`: logs of every service.
     V1,
-    /// `v2beta1`: platform logs only unless the filter names service offers.
+    /// `v2beta1`: logs of the services that are named, at most five in a filter.
     V2Beta1,
 }
 
 /// `[source.poll]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollConfig {
     /// Whether this source is polled.
     pub enabled: bool,
@@ -135,7 +147,7 @@ pub enum Start {
 }
 
 /// `[[target]]`: one webhook. `Debug` shows its name alone: URLs carry keys.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TargetConfig {
     /// Name in logs, tables and commands.
     pub name: String,
@@ -155,6 +167,8 @@ pub struct TargetConfig {
     pub signing: Signing,
     /// Attempts under way at once.
     pub concurrency: usize,
+    /// Requests that it gets, at most; `None`: as many as it takes.
+    pub rate: Option<Rate>,
     /// Limit of one attempt from connecting to the end of the answer.
     pub timeout: Duration,
     /// Whether order matters.
@@ -166,7 +180,11 @@ pub struct TargetConfig {
     /// Proxy for this target; `None`: the environment's.
     pub proxy: Option<Url>,
     /// PEM file with further certificate authorities to trust.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<CaFile>,
+    /// Which addresses it may have.
+    pub addresses: AddressPolicy,
+    /// Whether it gets our own events about the other targets.
+    pub own_events: bool,
     /// Whether new events are delivered to it.
     pub enabled: bool,
 }
@@ -208,7 +226,7 @@ pub enum Order {
 }
 
 /// Who we say we are to a target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Basic …`
     Basic {
@@ -222,7 +240,7 @@ pub enum Auth {
 }
 
 /// Signatures on each request to a target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signing {
     /// Standard Webhooks keys; the request carries one signature for each.
     pub standard: Vec<StandardKey>,

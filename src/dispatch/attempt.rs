@@ -9,7 +9,6 @@ use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
 use crate::model::delivery::Attempt;
 use crate::model::outcome::{Outcome, RETRY_AFTER_MAX, Reason};
-use crate::model::timestamp::Timestamp;
 use crate::transport;
 
 /// Bytes of an answer that are read, so that the connection can serve again; what is
@@ -24,6 +23,10 @@ const ANSWER_KEPT: usize = 2 * 1024;
 /// Dropping it leaves unknown whether the target has the message; the delivery is still
 /// pending.
 pub(super) async fn attempt(target: &Target, mut message: Message, clock: &Clock) -> Attempt {
+    if let Err(refusal) = target.config.addresses.judge_host(&target.url) {
+        let reason = Reason::Address;
+        return unsent(clock, Outcome::Retry(reason), &format!("{reason}: {refusal}"));
+    }
     let (started_at, since) = (clock.now(), clock.uptime());
     let mut request = Request::new(Method::POST, target.url.clone());
     *request.headers_mut() = signed_headers(target, &mut message, started_at);
@@ -41,13 +44,13 @@ pub(super) async fn attempt(target: &Target, mut message: Message, clock: &Clock
     Attempt { started_at, duration, status, outcome, retry_after, answer }
 }
 
-/// An attempt that was never sent, because the event cannot take the target's format.
-pub(super) fn unsendable(clock: &Clock, why: &str) -> Attempt {
+/// An attempt that was never sent, and what it comes to all the same.
+pub(super) fn unsent(clock: &Clock, outcome: Outcome, why: &str) -> Attempt {
     Attempt {
         started_at: clock.now(),
         duration: Duration::ZERO,
         status: None,
-        outcome: Outcome::Rejected,
+        outcome,
         retry_after: None,
         answer: Some(kept(why)),
     }
@@ -84,20 +87,13 @@ fn capped(target: &Target, asked: Option<Duration>) -> Option<Duration> {
 fn reason_of(error: &reqwest::Error) -> Reason {
     match transport::network_reason(error) {
         transport::Reason::Dns => Reason::Dns,
+        transport::Reason::Address => Reason::Address,
         transport::Reason::Refused => Reason::Refused,
         transport::Reason::Tls => Reason::Tls,
         transport::Reason::Timeout => Reason::Timeout,
         transport::Reason::Reset => Reason::Reset,
         transport::Reason::Other => Reason::Network,
     }
-}
-
-/// When nothing may be sent to a target that answered like this: it said that it is
-/// overloaded, and until when (CloudEvents web hook 1.0.2, 2.2: 429 with `Retry-After`).
-pub(super) fn pause_until(attempt: &Attempt) -> Option<Timestamp> {
-    let overloaded = matches!(attempt.status, Some(429 | 503));
-    let wait = attempt.retry_after.filter(|_| overloaded)?;
-    Some(attempt.started_at.plus(attempt.duration).plus(wait))
 }
 
 /// The beginning of `text`, without control characters.
@@ -113,30 +109,6 @@ fn kept(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answered(status: u16, retry_after: Option<u64>) -> Attempt {
-        Attempt {
-            started_at: Timestamp::from_secs(100),
-            duration: Duration::from_secs(1),
-            status: Some(status),
-            outcome: Outcome::of_status(status),
-            retry_after: retry_after.map(Duration::from_secs),
-            answer: None,
-        }
-    }
-
-    #[test]
-    fn only_an_overloaded_target_that_says_until_when_is_left_alone() {
-        for (status, retry_after, expected) in [
-            (429, Some(7), Some(Timestamp::from_secs(108))),
-            (503, Some(7), Some(Timestamp::from_secs(108))),
-            (429, None, None),
-            (500, Some(7), None),
-            (404, Some(7), None),
-        ] {
-            assert_eq!(pause_until(&answered(status, retry_after)), expected, "{status}");
-        }
-    }
 
     #[test]
     fn what_is_kept_of_an_answer_is_short_and_printable() {

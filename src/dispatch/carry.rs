@@ -1,62 +1,80 @@
-//! Carries one delivery, or one batch, to the target and says what became of each.
+//! Carries one delivery, or one batch, to the target and says what came of it.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::dispatch::attempt::{attempt, unsendable};
+use crate::dispatch::attempt::{attempt, unsent};
 use crate::dispatch::request::message;
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
-use crate::model::delivery::{Attempt, Fate, fate};
+use crate::model::delivery::Attempt;
+use crate::model::event::Sequence;
 use crate::model::outcome::Outcome;
-use crate::model::retry::RetryRule;
-use crate::storage::{Due, Settlement};
+use crate::model::timestamp::Timestamp;
+use crate::storage::Due;
 
-/// What became of a delivery in one attempt.
+/// News of deliveries under way.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// An attempt has ended.
+    Ended(Ended),
+    /// These are not under way any more, without an attempt of their own.
+    LetGo(Vec<Sequence>),
+}
+
+/// What one attempt came to for one delivery.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) settlement: Settlement,
-    /// `false`: the same delivery goes on in a smaller batch at once.
-    pub(super) is_last: bool,
+    pub(super) sequence: Sequence,
+    /// Its place in the retry schedule when it was sent.
+    pub(super) step: u32,
+    pub(super) first_attempt_at: Option<Timestamp>,
+    pub(super) attempt: Attempt,
+    /// The first one of its request: a target is judged by requests.
+    pub(super) is_head: bool,
+    /// The same delivery goes on in a smaller batch at once.
+    pub(super) is_split: bool,
 }
 
 /// Attempts `deliveries` in one request. A batch that is rejected is halved until only
-/// the culprit is buried. The report's queue is bounded by the worker's window.
+/// the culprit is buried, as long as the target takes or rejects what comes: what is left
+/// when it does neither is let go. The report's queue is bounded by the worker's window.
 pub(super) async fn carry(
     target: Arc<Target>,
     deliveries: Vec<Due>,
     clock: Clock,
-    report: UnboundedSender<Ended>,
+    report: UnboundedSender<Report>,
 ) {
+    // The worker outlives its attempts; if it died, the deliveries are pending.
+    let tell = |news| _ = report.send(news);
     let mut parts = vec![deliveries];
     while let Some(mut part) = parts.pop() {
         let made = match message(&target, &part) {
             Ok(message) => attempt(&target, message, &clock).await,
-            Err(error) => unsendable(&clock, &error.to_string()),
+            Err(error) => unsent(&clock, Outcome::Rejected, &error.to_string()),
         };
         let is_split = made.outcome == Outcome::Rejected && part.len() > 1;
-        for due in &part {
-            let settlement = settle(&target, due, &made, is_split);
-            // The worker outlives its attempts; if it died, the deliveries are pending.
-            let _ = report.send(Ended { settlement, is_last: !is_split });
+        for (index, due) in part.iter().enumerate() {
+            tell(Report::Ended(Ended {
+                sequence: due.sequence,
+                step: due.step,
+                first_attempt_at: due.first_attempt_at,
+                attempt: made.clone(),
+                is_head: index == 0,
+                is_split,
+            }));
+        }
+        if !matches!(made.outcome, Outcome::Delivered | Outcome::Rejected) {
+            tell(Report::LetGo(parts.concat().iter().map(|due| due.sequence).collect()));
+            return;
         }
         if is_split {
             let tail = part.split_off(part.len() / 2);
             parts.extend([tail, part]);
         }
+        if !parts.is_empty() {
+            target.turn(&clock).await;
+        }
     }
-}
-
-fn settle(target: &Target, due: &Due, made: &Attempt, is_split: bool) -> Settlement {
-    let ended_at = made.started_at.plus(made.duration);
-    let fate = if is_split {
-        Fate::RetryAt(ended_at)
-    } else {
-        let retry = &target.config.retry;
-        let rule = RetryRule { schedule: &retry.schedule, give_up: retry.give_up };
-        let first_attempt_at = due.first_attempt_at.unwrap_or(made.started_at);
-        fate(made, due.step, first_attempt_at, rule, rand::random())
-    };
-    Settlement { sequence: due.sequence, attempt: made.clone(), fate }
 }

@@ -7,13 +7,15 @@
 
 mod attempt;
 mod carry;
+mod gate;
+mod looking;
 mod queue;
 mod reading;
 mod request;
 mod run;
 mod settling;
 mod target;
-mod trend;
+mod telling;
 mod trial;
 mod worker;
 

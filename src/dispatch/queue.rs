@@ -17,6 +17,13 @@ const WINDOW_MIN: usize = 1024;
 /// 4 MiB with ordinary ones.
 const WINDOW_MAX: usize = 4096;
 
+/// While both wait, one request in so many is a retry, and retries have one slot in so
+/// many: neither lane starves the other, however few slots or turns there are.
+const SHARE: usize = 4;
+
+/// One delivery alone: for the probe of a failing target.
+pub(super) const PROBE: Gathering = Gathering { max_events: 1, max_wait: Duration::ZERO, slots: 1 };
+
 /// How deliveries are gathered into requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gathering {
@@ -49,11 +56,21 @@ impl Gathering {
         self.slots * self.max_events
     }
 
-    /// Slots that retries may use while fresh deliveries are waiting: a backlog of
-    /// retries does not starve them, and they do not starve it.
-    fn slots_for_retries(&self) -> usize {
-        (self.slots / 4).max(1)
+    /// Slots that retries may use at once. A share is kept for fresh deliveries, also
+    /// while none is waiting: retries at a target that hangs hold theirs for long.
+    fn slots_for_retries(&self, is_fresh_ready: bool) -> usize {
+        let share = (self.slots / SHARE).max(1);
+        if is_fresh_ready { share } else { (self.slots - share).max(1) }
     }
+}
+
+/// Where a delivery waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Never tried, or replayed.
+    Fresh,
+    /// Tried before.
+    Retry,
 }
 
 /// One request's worth of deliveries.
@@ -74,6 +91,8 @@ pub(super) struct Queue {
     settled: HashSet<Sequence>,
     /// Time since boot at which the oldest waiting fresh delivery came.
     waiting_since: Option<Duration>,
+    /// Fresh requests since the last retry.
+    fresh_in_a_row: usize,
 }
 
 impl Queue {
@@ -143,6 +162,22 @@ impl Queue {
         self.retries.len()
     }
 
+    /// Of which lane the next request is, when one is ready.
+    pub(super) fn next_lane(
+        &self,
+        rule: &Gathering,
+        flying_retries: usize,
+        uptime: Duration,
+    ) -> Option<Lane> {
+        let is_fresh_ready = self.ready_at(rule).is_some_and(|at| at <= uptime);
+        let has_turn = !is_fresh_ready || self.fresh_in_a_row + 1 >= SHARE;
+        let has_slot = flying_retries < rule.slots_for_retries(is_fresh_ready);
+        if !self.retries.is_empty() && has_turn && has_slot {
+            return Some(Lane::Retry);
+        }
+        is_fresh_ready.then_some(Lane::Fresh)
+    }
+
     /// The next request's worth, when a slot is free and something is ready.
     pub(super) fn next(
         &mut self,
@@ -150,12 +185,8 @@ impl Queue {
         flying_retries: usize,
         uptime: Duration,
     ) -> Option<Load> {
-        let fresh_ready = self.ready_at(rule).is_some_and(|at| at <= uptime);
-        let retry_allowed = !fresh_ready || flying_retries < rule.slots_for_retries();
-        let is_retry = !self.retries.is_empty() && retry_allowed;
-        if !is_retry && !fresh_ready {
-            return None;
-        }
+        let is_retry = self.next_lane(rule, flying_retries, uptime)? == Lane::Retry;
+        self.fresh_in_a_row = if is_retry { 0 } else { self.fresh_in_a_row.saturating_add(1) };
         let lane = if is_retry { &mut self.retries } else { &mut self.fresh };
         let count = lane.len().min(rule.max_events);
         let deliveries = lane.drain(..count).collect();
@@ -233,7 +264,7 @@ mod tests {
         queue.extend_fresh(dues(1..20), Duration::ZERO);
         let mut flying_retries = 0;
         let mut fresh = 0;
-        for _ in 0..8 {
+        for _ in 0..20 {
             let load = queue.next(&SINGLE, flying_retries, Duration::ZERO).unwrap();
             if load.is_retry {
                 flying_retries += 1;
@@ -241,14 +272,30 @@ mod tests {
                 fresh += 1;
             }
         }
-        assert_eq!((flying_retries, fresh), (2, 6));
+        assert_eq!((flying_retries, fresh), (2, 18));
     }
 
     #[test]
-    fn retries_use_every_slot_when_nothing_fresh_waits() {
+    fn retries_leave_a_slot_for_what_may_come_unless_there_is_only_one() {
+        for (slots, flying_retries, expected) in
+            [(8, 5, true), (8, 6, false), (2, 0, true), (2, 1, false), (1, 0, true)]
+        {
+            let mut queue = Queue::default();
+            queue.extend_retries(dues([7]));
+            let load = queue.next(&Gathering { slots, ..SINGLE }, flying_retries, Duration::ZERO);
+            assert_eq!(load.is_some(), expected, "{flying_retries} of {slots}");
+        }
+    }
+
+    #[test]
+    fn with_one_slot_or_few_turns_both_lanes_go_on() {
         let mut queue = Queue::default();
-        queue.extend_retries(dues([7]));
-        assert!(queue.next(&SINGLE, 8, Duration::ZERO).unwrap().is_retry);
+        queue.extend_retries(dues(100..200));
+        queue.extend_fresh(dues(1..100), Duration::ZERO);
+        let one = Gathering { slots: 1, ..SINGLE };
+        let lanes: Vec<bool> =
+            (0..12).map(|_| queue.next(&one, 0, Duration::ZERO).unwrap().is_retry).collect();
+        assert_eq!(lanes, [[false, false, false, true]; 3].concat());
     }
 
     #[test]

@@ -17,40 +17,33 @@
 //! Races accepted: an attempt that has reached the target but is not settled when the
 //! process dies is made again, with the same id.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Order;
-use crate::dispatch::attempt::pause_until;
-use crate::dispatch::carry::{Ended, carry};
-use crate::dispatch::queue::{Gathering, Load, Queue};
-use crate::dispatch::reading::{Look, Reading, Wanted, read, ready};
-use crate::dispatch::settling::{Settled, settle, take};
+use crate::dispatch::carry::{Ended, Report, carry};
+use crate::dispatch::gate::{Gate, Opening};
+use crate::dispatch::looking::Looking;
+use crate::dispatch::queue::{Gathering, Load, PROBE, Queue};
+use crate::dispatch::reading::{Reading, Wanted, read, ready};
+use crate::dispatch::settling::{Settling, Unsettled};
 use crate::dispatch::target::Target;
-use crate::dispatch::trend::Trend;
+use crate::dispatch::telling::{tell_failure, tell_turn};
+use crate::model::breaker::Turn;
 use crate::model::clock::Clock;
-use crate::model::delivery::Fate;
+use crate::model::delivery::{Fate, fate};
 use crate::model::event::Sequence;
-use crate::model::outcome::Outcome;
-use crate::model::timestamp::Timestamp;
-use crate::storage::{Ledger, StorageError, TargetState};
+use crate::model::retry::RetryRule;
+use crate::storage::{Ledger, Settlement, StorageError};
 
 /// How long a nudge that got lost can delay a delivery.
 const SLOW_TICK: Duration = Duration::from_secs(1);
-
-/// How long an outcome waits for others to be committed with, unless [`SETTLE_FULL`] of
-/// them are there: each commit costs a flush to disk and the pages that it touches.
-const SETTLE_GATHER: Duration = Duration::from_millis(4);
-
-/// Outcomes that are worth a commit of their own.
-const SETTLE_FULL: usize = 128;
 
 /// A worker at work.
 pub(super) struct Run {
@@ -58,63 +51,44 @@ pub(super) struct Run {
     ledger: Ledger,
     clock: Clock,
     rule: Gathering,
-    report: mpsc::UnboundedSender<Ended>,
-    outcomes: mpsc::UnboundedReceiver<Ended>,
+    report: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedReceiver<Report>,
     queue: Queue,
     /// Requests under way; each says whether it was a retry.
     flying: JoinSet<bool>,
     flying_retries: usize,
-    /// Outcomes that wait for the next commit.
-    ended: Vec<Ended>,
-    /// When the first of them came.
-    ended_since: Instant,
-    settling: Option<BoxFuture<'static, Settled>>,
+    settling: Settling,
+    looking: Looking,
     reading: Option<BoxFuture<'static, Result<Reading, StorageError>>>,
-    look: Look,
-    /// Fresh deliveries up to here have been read.
-    after: Sequence,
-    /// The highest that `after` has been: above it nothing was ever taken up.
-    newest: Sequence,
-    next_retry: Option<Timestamp>,
-    trend: Trend,
-    paused_until: Option<Timestamp>,
-    /// As the last reading showed it, or gone since.
-    state: TargetState,
-    /// A second has passed since the state was read.
-    is_state_old: bool,
-    /// The ledger did not take the last outcomes.
-    is_stuck: bool,
+    gate: Gate,
+    /// Time since boot at which the rate limit lets the next request go, when it is that
+    /// for which requests wait.
+    next_turn: Option<Duration>,
     is_stopping: bool,
 }
 
 impl Run {
     /// A run that holds nothing yet.
-    pub(super) fn new(target: Target, ledger: Ledger, clock: Clock) -> Self {
-        let (report, outcomes) = mpsc::unbounded_channel();
+    pub(super) fn new(target: impl Into<Arc<Target>>, ledger: Ledger, clock: Clock) -> Self {
+        let target = target.into();
+        let (report, reports) = mpsc::unbounded_channel();
+        let rule = Gathering::new(&target.config);
         Self {
-            rule: Gathering::new(&target.config),
-            target: Arc::new(target),
-            ledger,
+            rule,
             clock,
             report,
-            outcomes,
+            reports,
             queue: Queue::default(),
             flying: JoinSet::new(),
             flying_retries: 0,
-            ended: Vec::new(),
-            ended_since: Instant::now(),
-            settling: None,
+            settling: Settling::new(target.clone(), ledger.clone(), rule.capacity()),
+            looking: Looking::new(),
             reading: None,
-            look: Look::Again,
-            after: 0,
-            newest: 0,
-            next_retry: None,
-            trend: Trend::default(),
-            paused_until: None,
-            state: TargetState::Active,
-            is_state_old: false,
-            is_stuck: false,
+            gate: Gate::new(),
+            next_turn: None,
             is_stopping: false,
+            target,
+            ledger,
         }
     }
 
@@ -124,25 +98,26 @@ impl Run {
         stop: CancellationToken,
         nudge: &Notify,
     ) -> Result<(), StorageError> {
+        self.looking.follow(self.ledger.reader().find_last_sequence().await?);
         let mut tick = tokio::time::interval(SLOW_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.is_stopping {
                 self.queue.clear();
                 self.reading = None;
-                if self.flying.is_empty() && self.outcomes.is_empty() && self.is_settled() {
+                if self.flying.is_empty() && self.reports.is_empty() && self.settling.is_done() {
                     return Ok(());
                 }
             } else {
                 self.read();
                 self.launch();
             }
-            self.settle();
+            self.settling.start(self.is_stopping);
             let wake = self.wake();
             tokio::select! {
                 () = stop.cancelled(), if !self.is_stopping => self.is_stopping = true,
-                Some(ended) = self.outcomes.recv() => {
-                    self.note(ended);
+                Some(report) = self.reports.recv() => {
+                    self.note(report);
                     self.note_all();
                 }
                 Some(landed) = self.flying.join_next() => {
@@ -155,11 +130,14 @@ impl Run {
                         self.land(landed);
                     }
                 }
-                settled = ready(&mut self.settling) => self.after_settling(settled)?,
+                settled = self.settling.committed() => {
+                    let released = self.settling.after(settled)?;
+                    self.after_settling(released);
+                }
                 reading = ready(&mut self.reading) => self.after_reading(reading)?,
-                () = nudge.notified() => self.look = Look::Again,
+                () = nudge.notified() => self.looking.again(),
                 () = tokio::time::sleep(wake) => {}
-                _ = tick.tick() => self.look_at_everything(),
+                _ = tick.tick() => self.looking.anew(),
             }
         }
     }
@@ -168,63 +146,61 @@ impl Run {
         self.target.config.order == Order::Strict
     }
 
-    fn is_settled(&self) -> bool {
-        self.ended.is_empty() && self.settling.is_none()
-    }
-
-    /// Looks at everything anew: for replays, for pauses, and after one.
-    fn look_at_everything(&mut self) {
-        (self.look, self.is_state_old) = (Look::Again, true);
-        self.after = 0;
+    /// What may be sent now.
+    fn opening(&self) -> Opening {
+        // Nothing new is sent while the ledger takes no outcomes.
+        let is_held_up = self.is_stopping || self.settling.is_stuck();
+        if is_held_up { Opening::Closed } else { self.gate.opening(self.clock.uptime()) }
     }
 
     /// Whether a reading may start: there is room for what it brings, and a use for it.
     fn may_read(&self) -> bool {
-        let window = self.rule.window();
-        let has_room = self.queue.fresh().max(self.queue.retries()) <= window / 2
-            && self.queue.held() <= 2 * window;
-        let has_head = self.is_strict() && self.queue.held() > 0;
-        self.may_read_state() && has_room && !has_head && !self.is_held_up()
+        let fits = match self.opening() {
+            Opening::Closed => false,
+            Opening::Probe => self.queue.held() == 0 && self.flying.is_empty(),
+            Opening::Open if self.is_strict() => self.queue.held() == 0,
+            Opening::Open => {
+                let window = self.rule.window();
+                self.queue.fresh().max(self.queue.retries()) <= window / 2
+                    && self.queue.held() <= 2 * window
+            }
+        };
+        fits && self.may_read_state()
     }
 
-    /// Whether the ledger holds the target's state: a 410 may wait for its commit.
+    /// Whether the ledger holds the target's state: a turn may wait for its commit.
     fn may_read_state(&self) -> bool {
-        let is_ahead = self.state != TargetState::Active && !self.is_settled();
-        self.reading.is_none() && !is_ahead
-    }
-
-    /// Whether nothing may be sent, for a reason that the ledger does not hold.
-    fn is_held_up(&self) -> bool {
-        let is_paused = self.paused_until.is_some_and(|until| until > self.clock.now());
-        self.is_stopping || self.is_stuck || is_paused
+        self.reading.is_none() && !self.gate.is_ahead()
     }
 
     /// Starts a reading when there may be something to read.
     fn read(&mut self) {
         let now = self.clock.now();
-        let has_due_retry = self.next_retry.is_some_and(|at| at <= now);
-        if !self.may_read() || (self.look == Look::Done && !has_due_retry) {
+        if self.may_read() && self.looking.is_worth_it(now) {
+            let wanted = self.wanted();
+            self.start_reading(wanted);
+        } else if self.looking.is_state_old() && self.may_read_state() {
             // There may be no use for deliveries, but a pause is seen within a second.
-            if self.is_state_old && self.may_read_state() {
-                self.start_reading(None);
-            }
-            return;
+            self.start_reading(Wanted::State);
         }
-        let wanted = Wanted {
-            after: self.after,
-            is_new: self.after >= self.newest,
-            // What is held is still pending in the ledger, and is read once more.
-            limit: u32::try_from(self.rule.window() + self.queue.held()).unwrap_or(u32::MAX),
-            now,
-            is_strict: self.is_strict(),
-        };
-        self.look = Look::Done;
-        self.next_retry = self.next_retry.filter(|at| *at > now);
-        self.start_reading(Some(wanted));
     }
 
-    fn start_reading(&mut self, wanted: Option<Wanted>) {
-        self.is_state_old = false;
+    fn wanted(&mut self) -> Wanted {
+        let (now, is_strict) = (self.clock.now(), self.is_strict());
+        if self.gate.is_failing() {
+            return Wanted::Probe { after: self.looking.begin_probe(), is_strict };
+        }
+        let (after, is_new) = self.looking.begin(now);
+        if is_strict {
+            return Wanted::Head(now);
+        }
+        // What is held is still pending in the ledger, and is read once more.
+        let limit = u32::try_from(self.rule.window() + self.queue.held()).unwrap_or(u32::MAX);
+        Wanted::Window { after, is_new, limit, now }
+    }
+
+    fn start_reading(&mut self, wanted: Wanted) {
+        self.looking.begin_state();
         self.queue.begin_reading();
         self.reading = Some(Box::pin(read(self.ledger.clone(), self.target.clone(), wanted)));
     }
@@ -241,43 +217,50 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
-        self.after = self.after.max(reading.seen);
-        self.newest = self.newest.max(self.after);
-        if !reading.is_whole {
-            self.look = Look::Again;
-        }
-        if mem::replace(&mut self.state, reading.state) != reading.state {
+        self.looking.end(&reading);
+        if self.gate.see(reading.state, self.clock.uptime()) {
             tracing::info!(target.name = self.target.name(), "is {} now", reading.state.as_str());
-        }
-        if reading.state != TargetState::Active {
             self.queue.clear();
-            self.after = 0;
+            self.looking.anew();
         }
-        // What failed a moment ago may not have been in the ledger yet.
-        self.next_retry = self.next_retry.into_iter().chain(reading.next_retry).min();
         self.queue.extend_fresh(reading.fresh, self.clock.uptime());
         self.queue.extend_retries(reading.retries);
         Ok(())
     }
 
     fn launch(&mut self) {
-        if self.state != TargetState::Active || self.is_held_up() {
-            return;
-        }
+        self.next_turn = None;
+        let opening = self.opening();
+        let (rule, slots) = match opening {
+            Opening::Closed => return,
+            Opening::Probe => (PROBE, PROBE.slots),
+            Opening::Open => (self.rule, self.rule.slots),
+        };
         let uptime = self.clock.uptime();
-        while self.flying.len() < self.rule.slots && self.queue.under_way() < self.rule.window() {
-            let Some(load) = self.queue.next(&self.rule, self.flying_retries, uptime) else {
+        while self.flying.len() < slots && self.queue.under_way() < self.rule.window() {
+            if self.queue.next_lane(&rule, self.flying_retries, uptime).is_none() {
                 return;
-            };
-            let Load { deliveries, is_retry } = load;
-            self.flying_retries += usize::from(is_retry);
-            let (target, clock) = (self.target.clone(), self.clock.clone());
-            let report = self.report.clone();
-            self.flying.spawn(async move {
-                carry(target, deliveries, clock, report).await;
-                is_retry
-            });
+            }
+            if let Err(at) = self.target.take_turn(uptime) {
+                self.next_turn = Some(at);
+                return;
+            }
+            let Some(load) = self.queue.next(&rule, self.flying_retries, uptime) else { return };
+            if opening == Opening::Probe {
+                self.gate.begin_probe();
+            }
+            self.send(load);
         }
+    }
+
+    fn send(&mut self, Load { deliveries, is_retry }: Load) {
+        self.flying_retries += usize::from(is_retry);
+        let (target, clock) = (self.target.clone(), self.clock.clone());
+        let report = self.report.clone();
+        self.flying.spawn(async move {
+            carry(target, deliveries, clock, report).await;
+            is_retry
+        });
     }
 
     fn land(&mut self, landed: Result<bool, JoinError>) {
@@ -293,91 +276,82 @@ impl Run {
     }
 
     fn note_all(&mut self) {
-        while let Ok(ended) = self.outcomes.try_recv() {
-            self.note(ended);
+        while let Ok(report) = self.reports.try_recv() {
+            self.note(report);
         }
     }
 
-    fn note(&mut self, ended: Ended) {
-        let attempt = &ended.settlement.attempt;
-        if let Some(until) = pause_until(attempt) {
-            self.paused_until = self.paused_until.max(Some(until));
-        }
-        if attempt.outcome == Outcome::Gone {
-            // A reading under way may still have seen it active.
-            (self.state, self.reading) = (TargetState::Gone, None);
-            self.look_at_everything();
-        }
-        if let Fate::RetryAt(at) = ended.settlement.fate {
-            self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
-        }
-        self.trend.note(&self.target, &ended.settlement);
-        if self.ended.is_empty() {
-            self.ended_since = Instant::now();
-        }
-        self.ended.push(ended);
-    }
-
-    /// How long the outcomes in hand wait for others; zero when it is time to commit.
-    fn gathering(&self) -> Duration {
-        let is_full = self.ended.len() >= SETTLE_FULL.min(self.rule.capacity());
-        if is_full || self.is_stopping || self.is_stuck {
-            return Duration::ZERO;
-        }
-        SETTLE_GATHER.saturating_sub(self.ended_since.elapsed())
-    }
-
-    /// Starts a commit of what has ended, unless one is under way.
-    fn settle(&mut self) {
-        let is_empty = self.ended.is_empty();
-        if self.settling.is_some() || is_empty || !self.gathering().is_zero() {
-            return;
-        }
-        let now = take(&mut self.ended);
-        self.ended_since = Instant::now();
-        let delay = if self.is_stuck { SLOW_TICK } else { Duration::ZERO };
-        let (ledger, target) = (self.ledger.clone(), self.target.clone());
-        self.settling = Some(Box::pin(settle(ledger, target, now, delay)));
-    }
-
-    fn after_settling(&mut self, settled: Settled) -> Result<(), StorageError> {
-        let target = self.target.name();
-        match settled {
-            Ok(released) => {
-                if mem::take(&mut self.is_stuck) {
-                    tracing::info!(target.name = target, "outcomes are stored again");
-                }
-                for sequence in released {
+    fn note(&mut self, report: Report) {
+        match report {
+            Report::Ended(ended) => self.note_ended(ended),
+            Report::LetGo(sequences) => {
+                for sequence in sequences {
                     self.queue.release(sequence);
                 }
-                Ok(())
             }
-            Err((error, mut unsettled)) if error.is_passing() => {
-                if !mem::replace(&mut self.is_stuck, true) {
-                    tracing::warn!(
-                        target.name = target,
-                        %error,
-                        "outcomes cannot be stored; nothing is sent until they can"
-                    );
-                }
-                unsettled.append(&mut self.ended);
-                self.ended = unsettled;
-                Ok(())
-            }
-            Err((error, _)) => Err(error),
+        }
+    }
+
+    fn note_ended(&mut self, ended: Ended) {
+        let was_failing = self.gate.is_failing();
+        let turn = if ended.is_head { self.note_answer(&ended) } else { None };
+        let fate = self.fate(&ended, was_failing);
+        if let Fate::RetryAt(at) = fate {
+            self.looking.retry_at(at);
+        }
+        let Ended { sequence, attempt, is_split, .. } = ended;
+        tell_failure(&self.target, sequence, &attempt);
+        let settlement = Settlement { sequence, attempt, fate, turn };
+        self.settling.push(Unsettled { settlement, is_last: !is_split });
+    }
+
+    /// What an answer shows of the target.
+    fn note_answer(&mut self, ended: &Ended) -> Option<Turn> {
+        let turn = self.gate.note(&ended.attempt, self.clock.uptime(), rand::random());
+        if let Some(turn) = turn {
+            tell_turn(&self.target, turn, &ended.attempt);
+            // A reading under way shows the target as it was; what waits goes by the new
+            // state.
+            self.reading = None;
+            self.queue.clear();
+            self.looking.anew();
+        } else if self.gate.is_failing() {
+            self.looking.again();
+        }
+        turn
+    }
+
+    fn fate(&self, ended: &Ended, was_failing: bool) -> Fate {
+        if ended.is_split {
+            return Fate::Held;
+        }
+        let retry = &self.target.config.retry;
+        let rule = RetryRule { schedule: &retry.schedule, give_up: retry.give_up };
+        let first_attempt_at = ended.first_attempt_at.unwrap_or(ended.attempt.started_at);
+        let fate = fate(&ended.attempt, ended.step, first_attempt_at, rule, rand::random());
+        if was_failing { fate.while_failing() } else { fate }
+    }
+
+    fn after_settling(&mut self, released: Vec<Sequence>) {
+        for sequence in released {
+            self.queue.release(sequence);
+        }
+        if !self.settling.has_turn() {
+            self.gate.caught_up();
         }
     }
 
     /// How long nothing will happen by itself.
     fn wake(&self) -> Duration {
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
-        let retry = self.next_retry.filter(|_| self.may_read()).map(|at| at.since(now));
-        let pause = self.paused_until.map(|until| until.since(now)).filter(|wait| !wait.is_zero());
-        let batch = self.queue.ready_at(&self.rule).map(|at| at.saturating_sub(uptime));
-        let batch = batch.filter(|wait| !wait.is_zero());
-        let is_gathering = self.settling.is_none() && !self.ended.is_empty();
-        let gathering = is_gathering.then(|| self.gathering());
-        [retry, pause, batch, gathering]
+        let until = |at: Duration| at.saturating_sub(uptime);
+        let is_ahead = |wait: &Duration| !wait.is_zero();
+        let retry = self.looking.next_retry().filter(|_| self.may_read()).map(|at| at.since(now));
+        let gate = self.gate.opens_at().map(until).filter(is_ahead);
+        let batch = self.queue.ready_at(&self.rule).map(until).filter(is_ahead);
+        let turn = self.next_turn.map(until);
+        let gathering = self.settling.gathering(self.is_stopping);
+        [retry, gate, batch, turn, gathering]
             .into_iter()
             .flatten()
             .min()

@@ -1,5 +1,9 @@
 //! A target as its worker has it: everything that is the same for each request.
 
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -8,12 +12,14 @@ use reqwest::Client;
 use url::Url;
 
 use crate::config::{Auth, Format, Redactor, TargetConfig, url_secrets, user_info};
+use crate::model::clock::Clock;
+use crate::model::rate::Turns;
 use crate::storage::TargetId;
 use crate::transport::{ClientOptions, TransportError, client};
 
 /// Connecting, TLS included, gets no longer than this even if the target's own limit is
 /// longer: who does not take a connection within it is down.
-const CONNECT_TIMEOUT_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
 /// Media type of one event (CloudEvents HTTP binding 1.0.2, 3.2.1).
 const STRUCTURED: HeaderValue =
@@ -57,6 +63,8 @@ pub struct Target {
     pub(super) headers: HeaderMap,
     /// For what must not show in a recorded answer.
     redactor: Redactor,
+    /// Its rate limit, shared by all that is sent to it; `None`: none.
+    turns: Option<Mutex<Turns>>,
 }
 
 impl Target {
@@ -70,7 +78,9 @@ impl Target {
             timeout: config.timeout,
             read_timeout: config.timeout,
             proxy: config.proxy.clone(),
-            ca_file: config.ca_file.clone(),
+            ca_file: config.ca_file.as_ref().map(|file| file.path().to_owned()),
+            addresses: config.addresses,
+            hosts: config.url.host_str().map(str::to_owned).into_iter().collect(),
             gzip: false,
             pool_max_idle_per_host: config.concurrency,
             ..ClientOptions::default()
@@ -83,13 +93,47 @@ impl Target {
         // Both fail only for URLs without a host, which the configuration refuses.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        Ok(Self { id, config, client, url, headers, redactor })
+        let turns = config.rate.map(|rate| Mutex::new(Turns::new(rate)));
+        Ok(Self { id, config, client, url, headers, redactor, turns })
+    }
+
+    /// Takes the place of `earlier`, the same target with other settings: has its key, and
+    /// masks its secrets, too.
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self) -> Self {
+        self.id = earlier.id;
+        self.redactor = mem::take(&mut self.redactor).remembering(&earlier.redactor);
+        self
+    }
+
+    /// The same target under its key in the ledger.
+    #[must_use]
+    pub fn with_id(mut self, id: TargetId) -> Self {
+        self.id = id;
+        self
     }
 
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Takes the turn of one request, if the rate limit lets it go at `uptime`.
+    ///
+    /// # Errors
+    /// The time since boot at which it will; no turn has been taken.
+    pub(super) fn take_turn(&self, uptime: Duration) -> Result<(), Duration> {
+        let Some(turns) = &self.turns else { return Ok(()) };
+        turns.lock().unwrap_or_else(PoisonError::into_inner).take(uptime)
+    }
+
+    /// Waits for the turn of one request.
+    pub(super) async fn turn(&self, clock: &Clock) {
+        while let Err(at) = self.take_turn(clock.uptime()) {
+            let wait = at.saturating_sub(clock.uptime());
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
     }
 
     /// `text` with every secret of this target masked.

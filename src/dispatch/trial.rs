@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use serde_json::json;
-use serde_json::value::to_raw_value;
-use url::form_urlencoded;
 
-use crate::dispatch::attempt::{attempt, unsendable};
+use crate::dispatch::attempt::{attempt, unsent};
 use crate::dispatch::request::message;
 use crate::dispatch::target::Target;
 use crate::model::clock::Clock;
 use crate::model::delivery::Attempt;
-use crate::model::envelope::{CloudEvent, Data, json as format};
+use crate::model::envelope::{CloudEvent, json as format};
+use crate::model::outcome::Outcome;
+use crate::model::own_event::envelope;
 use crate::model::timestamp::Timestamp;
 use crate::storage::Due;
 
@@ -33,7 +33,7 @@ pub async fn send_test(target: &Target, clock: &Clock) -> Attempt {
     };
     match message(target, &[due]) {
         Ok(message) => attempt(target, message, clock).await,
-        Err(error) => unsendable(clock, &error.to_string()),
+        Err(error) => unsent(clock, Outcome::Rejected, &error.to_string()),
     }
 }
 
@@ -44,18 +44,7 @@ fn test_event(name: &str, now: Timestamp, number: u64) -> CloudEvent {
         "target": name,
         "message": "A test by `tailwater targets test`: nothing has happened in GreenLake.",
     });
-    let encoded: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
-    CloudEvent {
-        id: format!("test-{number:016x}"),
-        source: format!("//tailwater/targets/{encoded}"),
-        event_type: TEST_TYPE.to_owned(),
-        subject: Some(name.to_owned()),
-        time: Some(now.to_rfc3339_millis()),
-        datacontenttype: Some("application/json".to_owned()),
-        dataschema: None,
-        extensions: std::collections::BTreeMap::new(),
-        data: to_raw_value(&data).map_or(Data::None, Data::Json),
-    }
+    envelope(name, TEST_TYPE, format!("test-{number:016x}"), now, &data)
 }
 
 #[cfg(test)]
@@ -65,14 +54,14 @@ mod tests {
     #[test]
     fn a_test_is_marked_as_one_and_is_a_valid_event() {
         let now = Timestamp::from_secs(1_734_698_100);
-        let event = test_event("my siem", now, 7);
+        let event = test_event("my-siem", now, 7);
         assert_eq!(event.id, "test-0000000000000007");
-        assert_eq!(event.source, "//tailwater/targets/my+siem");
-        assert_ne!(event.id, test_event("my siem", now, 8).id);
+        assert_eq!(event.source, "//tailwater/targets/my-siem");
+        assert_ne!(event.id, test_event("my-siem", now, 8).id);
         let read = format::parse(&format::to_vec(&event)).unwrap();
         assert_eq!(
             (read.event_type.as_str(), read.subject.as_deref()),
-            (TEST_TYPE, Some("my siem"))
+            (TEST_TYPE, Some("my-siem"))
         );
     }
 }

@@ -13,7 +13,7 @@ use crate::storage::{Ledger, StorageError};
 /// Brings a target its deliveries.
 #[derive(Debug)]
 pub struct Worker {
-    target: Target,
+    target: Arc<Target>,
     ledger: Ledger,
     clock: Clock,
     nudge: Arc<Notify>,
@@ -21,9 +21,17 @@ pub struct Worker {
 
 impl Worker {
     /// Makes the worker of `target`; `nudge` tells it that new deliveries are there.
+    ///
+    /// One may follow another of the same target, for example with other settings, as soon
+    /// as the other has ended: what that one has settled is not sent again.
     #[must_use]
-    pub fn new(target: Target, ledger: Ledger, clock: Clock, nudge: Arc<Notify>) -> Self {
-        Self { target, ledger, clock, nudge }
+    pub fn new(
+        target: impl Into<Arc<Target>>,
+        ledger: Ledger,
+        clock: Clock,
+        nudge: Arc<Notify>,
+    ) -> Self {
+        Self { target: target.into(), ledger, clock, nudge }
     }
 
     /// Works until `stop`, then lets requests under way end and settles them.

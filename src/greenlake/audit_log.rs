@@ -23,7 +23,7 @@ pub struct Query {
 /// One answer, read whole.
 #[derive(Debug)]
 pub struct Page {
-    /// The readable entries, in the order of the answer (newest first in v1).
+    /// The readable entries, newest first, whatever the order of the answer.
     pub events: Vec<Event>,
     /// Entries that could not be read, with their raw JSON.
     pub unreadable: Vec<Unreadable>,

@@ -16,7 +16,7 @@ use crate::greenlake::pacer::{Pace, REQUESTS_PER_MINUTE};
 use crate::greenlake::server_time::ServerTime;
 use crate::greenlake::throttle::hold_of;
 use crate::greenlake::token::{Token, Tokens};
-use crate::greenlake::wire::{filter_text, list_url, read_page};
+use crate::greenlake::wire::{filter_text, list_url, read_page, service_terms};
 use crate::model::clock::Clock;
 use crate::model::timestamp::Timestamp;
 use crate::transport::{ClientOptions, TransportError, client, redact};
@@ -37,10 +37,11 @@ pub struct AuditLog {
     tokens: Tokens,
     server: Arc<ServerTime>,
     clock: Clock,
-    pace: Pace,
+    pace: Arc<Pace>,
     list: Url,
     api: ApiVersion,
     filter: String,
+    parts: Vec<String>,
     workspace_id: String,
     /// Of the proxy, which may repeat them.
     proxy_secrets: Vec<Secret>,
@@ -57,7 +58,11 @@ impl AuditLog {
             timeout: source.poll.timeout,
             read_timeout: source.poll.timeout,
             proxy: source.proxy.clone(),
-            ca_file: source.ca_file.clone(),
+            ca_file: source.ca_file.as_ref().map(|file| file.path().to_owned()),
+            hosts: [&source.base_url, &source.token_url]
+                .into_iter()
+                .filter_map(|url| url.host_str().map(str::to_owned))
+                .collect(),
             gzip: true,
             pool_max_idle_per_host: IDLE_CONNECTIONS,
             ..ClientOptions::default()
@@ -71,11 +76,12 @@ impl AuditLog {
             exchange: exchange(&list),
             tokens: Tokens::new(source, exchange(&source.token_url), clock.clone()),
             server,
-            pace: Pace::new(Some(REQUESTS_PER_MINUTE), clock.clone()),
+            pace: Arc::new(Pace::new(Some(REQUESTS_PER_MINUTE), clock.clone())),
             clock,
             list,
             api: source.api,
             filter: source.filter.clone(),
+            parts: service_terms(source),
             workspace_id: source.workspace_id.clone(),
             proxy_secrets: source.proxy.iter().flat_map(url_secrets).map(Secret::new).collect(),
         })
@@ -86,7 +92,18 @@ impl AuditLog {
     /// simulator. A 429 is [`FetchError::Throttled`] in any case.
     #[must_use]
     pub fn with_budget(mut self, per_minute: Option<u32>) -> Self {
-        self.pace = Pace::new(per_minute, self.clock.clone());
+        self.pace = Arc::new(Pace::new(per_minute, self.clock.clone()));
+        self
+    }
+
+    /// Goes on for `earlier`, which asked with other settings: keeps its pace where it is
+    /// the same host, and masks its secrets, too.
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self) -> Self {
+        if self.list.origin() == earlier.list.origin() {
+            self.pace = Arc::clone(&earlier.pace);
+        }
+        self.tokens.remember(&earlier.tokens);
         self
     }
 
@@ -105,6 +122,14 @@ impl AuditLog {
         self.server.offset()
     }
 
+    /// The terms to narrow a question by, one request each: what they let through is
+    /// together all that is wanted, and nothing comes twice. Never empty; one empty term
+    /// where a single request will do.
+    #[must_use]
+    pub fn parts(&self) -> &[String] {
+        &self.parts
+    }
+
     /// Asks for one page.
     ///
     /// Waits for its turn first, up to 65 s, so that the source is asked fewer than 80
@@ -115,6 +140,11 @@ impl AuditLog {
     /// [`FetchError`]; the next fetch starts anew.
     pub async fn fetch(&self, query: &Query) -> Result<Page, FetchError> {
         self.ask(query).await.map_err(|fault| fault.error)
+    }
+
+    /// The clock that waits and the token's life go by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// As [`AuditLog::fetch`], with the network's reason for a probe.
@@ -173,7 +203,8 @@ impl AuditLog {
     }
 
     fn redactor(&self, token: &Token) -> Redactor {
-        Redactor::new(self.proxy_secrets.iter().map(Secret::expose).chain([token.text()]))
+        let own = self.proxy_secrets.iter().map(Secret::expose).chain([token.text()]);
+        Redactor::new(own).remembering(self.tokens.redactor())
     }
 
     fn read(&self, answer: &Answer, asked_at: Timestamp) -> Result<Page, FetchError> {
@@ -184,8 +215,12 @@ impl AuditLog {
             );
             FetchError::Unreadable { message }
         })?;
+        let mut events = entries.events;
+        if self.api == ApiVersion::V2Beta1 {
+            events.reverse();
+        }
         Ok(Page {
-            events: entries.events,
+            events,
             unreadable: entries.unreadable,
             count: entries.count,
             total: entries.total,

@@ -5,6 +5,7 @@
 //! renewal that fails does no harm while the old token lives; neither token nor secret
 //! nor the endpoint's answer prints.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -110,6 +111,16 @@ impl Tokens {
         let redactor = redactor(source);
         let (state, ended) = (Mutex::default(), AtomicU64::new(0));
         Self { exchange, oauth, client_id, redactor, clock, state, ended }
+    }
+
+    /// Masks what a server may repeat: the secrets, and those of before.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Masks the secrets of `earlier`, too.
+    pub(crate) fn remember(&mut self, earlier: &Self) {
+        self.redactor = mem::take(&mut self.redactor).remembering(&earlier.redactor);
     }
 
     /// A token that should work: the one held, or a new one.

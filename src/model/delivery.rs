@@ -73,10 +73,23 @@ pub enum Fate {
     Delivered,
     /// It stays pending until then.
     RetryAt(Timestamp),
-    /// It stays pending; the target is gone and must be resumed first.
+    /// It stays pending where it is: the attempt was about the target.
     Held,
     /// It is a dead letter.
     Dead(Reason),
+}
+
+impl Fate {
+    /// The same for an attempt at a target that was failing: what failed there says
+    /// nothing of the delivery, which keeps its place in the schedule. Its patience ends
+    /// all the same, or a delivery that makes its target fail would never end.
+    #[must_use]
+    pub const fn while_failing(self) -> Self {
+        match self {
+            Self::RetryAt(_) => Self::Held,
+            Self::Delivered | Self::Held | Self::Dead(_) => self,
+        }
+    }
 }
 
 /// Decides what becomes of a delivery whose attempt number `step` (from 0, since it was
@@ -134,6 +147,19 @@ mod tests {
             (retry, spent, Fate::Dead(Reason::Timeout)),
         ] {
             assert_eq!(fate(&attempt(outcome), 0, first, rule, 0.5), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_at_a_failing_target_moves_no_delivery_on_but_may_end_it() {
+        for (fate, expected) in [
+            (Fate::Delivered, Fate::Delivered),
+            (Fate::RetryAt(Timestamp::from_secs(106)), Fate::Held),
+            (Fate::Held, Fate::Held),
+            (Fate::Dead(Reason::Rejected), Fate::Dead(Reason::Rejected)),
+            (Fate::Dead(Reason::Timeout), Fate::Dead(Reason::Timeout)),
+        ] {
+            assert_eq!(fate.while_failing(), expected);
         }
     }
 }

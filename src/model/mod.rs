@@ -3,12 +3,16 @@
 //! Floor 0. Nothing here does I/O or waits: rules are pure functions over plain
 //! values, so each is tested as a table and every other floor may use them.
 
+pub mod address;
+pub mod breaker;
 pub mod clock;
 pub mod coverage;
 pub mod delivery;
 pub mod envelope;
 pub mod event;
 pub mod outcome;
+pub mod own_event;
+pub mod rate;
 pub mod retry;
 pub mod signature;
 pub mod timestamp;

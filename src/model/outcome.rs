@@ -12,6 +12,8 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 pub enum Reason {
     /// The host's name did not resolve.
     Dns,
+    /// The address is one that may not be asked; nothing was sent.
+    Address,
     /// Nobody listens there.
     Refused,
     /// The TLS handshake failed.
@@ -38,6 +40,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::Address => "address",
             Self::Refused => "refused",
             Self::Tls => "tls",
             Self::Timeout => "timeout",

@@ -49,9 +49,14 @@ impl RetryRule<'_> {
     fn pause(&self, step: u32, chance: f64) -> Duration {
         let last = self.schedule.len().saturating_sub(1);
         let index = usize::try_from(step).unwrap_or(usize::MAX).min(last);
-        let pause = self.schedule.get(index).copied().unwrap_or_default();
-        pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
+        jittered(self.schedule.get(index).copied().unwrap_or_default(), chance)
     }
+}
+
+/// `pause`, up to a fifth longer or shorter. `chance` is a random number in `[0, 1)`.
+#[must_use]
+pub fn jittered(pause: Duration, chance: f64) -> Duration {
+    pause.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
 }
 
 #[cfg(test)]

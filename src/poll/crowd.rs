@@ -90,9 +90,15 @@ impl Crowd {
     /// Begins with the whole second, by pages of `limit`.
     #[must_use]
     pub fn new(limit: u32) -> Self {
+        Self::within(String::new(), limit)
+    }
+
+    /// Begins with what of the second the filter term `narrow` lets through.
+    #[must_use]
+    pub fn within(narrow: String, limit: u32) -> Self {
         Self {
             limit: limit.max(1),
-            sets: vec![Set::default()],
+            sets: vec![Set { narrow, ..Set::default() }],
             seen: HashSet::new(),
             owed: HashSet::new(),
             found: HashSet::new(),

@@ -99,6 +99,7 @@ pub(crate) struct FakeLog {
     state: Arc<Mutex<LogState>>,
     clock: Clock,
     ahead: i64,
+    parts: Vec<String>,
     knows_time: Arc<Mutex<bool>>,
 }
 
@@ -112,7 +113,14 @@ impl FakeLog {
             takes: Duration::from_millis(40),
             rng: StdRng::seed_from_u64(7),
         };
-        Self { state: Arc::new(Mutex::new(state)), clock, ahead: 0, knows_time: Arc::default() }
+        let (state, parts) = (Arc::new(Mutex::new(state)), vec![String::new()]);
+        Self { state, clock, ahead: 0, parts, knows_time: Arc::default() }
+    }
+
+    /// Wants each stretch asked for by these terms, one after the other.
+    pub(crate) fn in_parts(mut self, terms: &[&str]) -> Self {
+        self.parts = terms.iter().map(|&term| term.to_owned()).collect();
+        self
     }
 
     pub(crate) fn ahead_of_us(mut self, secs: i64) -> Self {
@@ -197,6 +205,10 @@ impl Log for FakeLog {
     fn server_now(&self) -> Timestamp {
         let knows = *self.knows_time.lock().unwrap();
         if knows { self.now() } else { self.clock.now() }
+    }
+
+    fn parts(&self) -> Vec<String> {
+        self.parts.clone()
     }
 }
 

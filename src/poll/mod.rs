@@ -21,6 +21,8 @@ pub mod due;
 mod fake;
 pub mod gap;
 pub mod pace;
+mod part;
+pub mod past;
 pub mod plan;
 pub mod poller;
 pub mod report;
@@ -32,6 +34,7 @@ pub mod verdict;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use crate::greenlake::{AuditLog, FetchError, Page, Query};
 use crate::model::coverage::Coverage;
@@ -40,9 +43,10 @@ use crate::storage::{Ingest, Ingested, Ledger, PollRequest, StorageError};
 
 pub use dry::DryRun;
 pub use due::stagger;
+pub use past::Past;
 pub use poller::{Poller, Status, Timing};
 pub use report::{Problem, Reason, RunReport};
-pub use scanner::{ScanSettings, Scanner, Wake};
+pub use scanner::{ScanSettings, Scanner, Tell, Wake};
 
 /// The audit log of one source, as a poller sees it.
 pub trait Log: Send + Sync {
@@ -51,6 +55,22 @@ pub trait Log: Send + Sync {
 
     /// Server time by the last answer and our own clock; our wall time before the first.
     fn server_now(&self) -> Timestamp;
+
+    /// Terms to narrow each question by, one request each: only what all of them let
+    /// through together is all of a stretch. Never empty; one empty term for no need.
+    fn parts(&self) -> Vec<String> {
+        vec![String::new()]
+    }
+}
+
+impl<L: Log> Log for Arc<L> {
+    async fn fetch(&self, query: &Query) -> Result<Page, FetchError> {
+        L::fetch(self, query).await
+    }
+
+    fn server_now(&self) -> Timestamp {
+        L::server_now(self)
+    }
 }
 
 impl Log for AuditLog {
@@ -60,6 +80,10 @@ impl Log for AuditLog {
 
     fn server_now(&self) -> Timestamp {
         AuditLog::server_now(self)
+    }
+
+    fn parts(&self) -> Vec<String> {
+        AuditLog::parts(self).to_vec()
     }
 }
 

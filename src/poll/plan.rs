@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use crate::model::coverage::{Span, Unsettled};
 use crate::poll::pace::{Lane, Paces};
+use crate::poll::verdict::TOTAL_CAP;
 
 /// What to ask for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Slice {
     pub span: Span,
     /// The density it was cut by.
     pub lane: Lane,
+    /// At least so many entries are in it, as far as an answer has told; 0 when none has.
+    held: u64,
 }
 
 /// The slices of one run, cut as they are taken.
@@ -62,16 +65,22 @@ impl Plan {
     /// The next slice, cut to what is expected to fit in one page; `None` at the end.
     pub fn next_slice(&mut self) -> Option<Slice> {
         let slice = self.queue.pop_front()?;
-        let width = match self.paces.get(slice.lane) {
-            pace if pace.fits(slice.span.secs(), self.limit) => slice.span.secs(),
-            pace => pace.width(self.limit),
+        let secs = slice.span.secs();
+        let pace = self.paces.get(slice.lane);
+        let width = if slice.held > self.limit.unsigned_abs() {
+            // It is known not to fit: what is left of it never goes out in one piece.
+            pace.width(self.limit).min(ceil_div(secs, 2))
+        } else if pace.fits(secs, self.limit) {
+            secs
+        } else {
+            pace.width(self.limit)
         };
         let first = even_part(slice.span, width);
         if first.until < slice.span.until {
             let rest = Span::new(first.until, slice.span.until);
             self.queue.push_front(Slice { span: rest, ..slice });
         }
-        Some(Slice { span: first, ..slice })
+        Some(Slice { span: first, held: 0, ..slice })
     }
 
     /// Whether nothing is left to ask for.
@@ -82,6 +91,7 @@ impl Plan {
 
     /// `slice` came back whole, with `entries` in it.
     pub fn whole(&mut self, slice: Slice, entries: u64) {
+        self.note_held(slice, entries);
         let entries = i64::try_from(entries).unwrap_or(i64::MAX);
         self.paces.get(slice.lane).whole(slice.span.secs(), entries);
     }
@@ -90,7 +100,10 @@ impl Plan {
     /// again in smaller pieces. It must be longer than a second.
     pub fn crowded(&mut self, slice: Slice, total: Option<u64>) {
         self.narrow(slice, total);
-        self.queue.push_front(slice);
+        // A source that cannot count them has more than it counts.
+        let held = total.unwrap_or(TOTAL_CAP);
+        self.note_held(slice, held);
+        self.queue.push_front(Slice { held, ..slice });
     }
 
     /// `slice` could not be read; it is left for a later run, which asks for less at once.
@@ -109,9 +122,17 @@ impl Plan {
         self.paces.get(slice.lane).crowded(slice.span.secs(), total);
     }
 
+    /// What lies behind `slice` in the stretch that it was cut from holds so much less.
+    fn note_held(&mut self, slice: Slice, entries: u64) {
+        if let Some(rest) = self.queue.front_mut().filter(|rest| rest.span.from == slice.span.until)
+        {
+            rest.held = rest.held.saturating_sub(entries);
+        }
+    }
+
     fn push(&mut self, span: Span, lane: Lane) {
         if !span.is_empty() {
-            self.queue.push_back(Slice { span, lane });
+            self.queue.push_back(Slice { span, lane, held: 0 });
         }
     }
 
@@ -129,7 +150,8 @@ impl Plan {
             while !left.is_empty() {
                 let piece = even_part(left, width);
                 left.from = piece.until;
-                pieces.push((oldest_stamp(&again, piece), Slice { span: piece, lane }));
+                let slice = Slice { span: piece, lane, held: 0 };
+                pieces.push((oldest_stamp(&again, piece), slice));
             }
         }
         pieces.sort_by_key(|(stamp, _)| *stamp);

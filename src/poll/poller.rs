@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{PollConfig, Schedule};
 use crate::model::timestamp::Timestamp;
-use crate::poll::due::{next_due, pause, stagger};
+use crate::poll::due::{NextRun, next_due, pause, phase, stagger};
+use crate::poll::past::Past;
 use crate::poll::report::{Problem, Reason, RunReport};
-use crate::poll::scanner::Scanner;
+use crate::poll::scanner::{ScanSettings, Scanner};
 use crate::poll::{Keep, Log, PollError};
 
 /// Longest sleep in one piece. The runtime's timers stand still while the machine is
@@ -37,20 +38,30 @@ pub struct Timing {
     pub schedule: Schedule,
     /// Each due time is delayed by up to this much, at random.
     pub jitter: Duration,
-    /// Wait before the first run.
+    /// Wait before the first run, and after each ring of a cron line.
     pub first: Duration,
+    /// By how much the grid of due times lies behind the start.
+    pub phase: Duration,
 }
 
 impl Timing {
-    /// The timing of source number `index` of `count`; the first one starts at once.
+    /// The timing of source number `index` of `count`; the first one starts at once, the
+    /// others follow within seconds and are then spread over the interval.
     #[must_use]
     pub fn new(poll: &PollConfig, index: usize, count: usize) -> Self {
-        let interval = match poll.schedule {
-            Schedule::Interval(interval) => interval,
-            Schedule::Cron(_) => Duration::MAX,
+        let (first, phase) = match poll.schedule {
+            Schedule::Interval(every) => (stagger(index, count, every), phase(index, count, every)),
+            Schedule::Cron(_) => (stagger(index, count, Duration::MAX), Duration::ZERO),
         };
-        let first = stagger(index, count, interval);
-        Self { schedule: poll.schedule.clone(), jitter: poll.jitter, first }
+        Self { schedule: poll.schedule.clone(), jitter: poll.jitter, first, phase }
+    }
+
+    /// When the run after `ran` is due.
+    fn due_after(&self, ran: Ran) -> Duration {
+        match self.schedule {
+            Schedule::Interval(interval) => next_due(ran.due, interval, ran.started),
+            Schedule::Cron(_) => ran.ended + CRON_NET,
+        }
     }
 }
 
@@ -73,6 +84,8 @@ pub struct Status {
     pub runs: u64,
     /// Requests sent since the program started.
     pub requests: u64,
+    /// How far the reading of the past has come; `None`: there is none to read.
+    pub past: Option<Past>,
 }
 
 /// Polls one source until it is stopped.
@@ -82,6 +95,18 @@ pub struct Poller<L, K> {
     nudge: Arc<Notify>,
     status: watch::Sender<Status>,
     failures: u32,
+    /// The last run that ended by itself.
+    ran: Option<Ran>,
+    /// The next run; `None` before the poller has started.
+    next: Option<NextRun>,
+}
+
+/// When a run was due, and when it was made.
+#[derive(Clone, Copy, Debug)]
+struct Ran {
+    due: Duration,
+    started: Duration,
+    ended: Duration,
 }
 
 impl<L: Log, K: Keep> Poller<L, K> {
@@ -93,30 +118,62 @@ impl<L: Log, K: Keep> Poller<L, K> {
         nudge: Arc<Notify>,
     ) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status::default());
-        (Self { scanner, timing, nudge, status, failures: 0 }, receiver)
+        let poller = Self { scanner, timing, nudge, status, failures: 0, ran: None, next: None };
+        (poller, receiver)
     }
 
-    /// Polls until `stop`, then ends with the page in hand committed.
+    /// Goes on with other settings from the next [`Poller::run`] on; with `log`, through
+    /// another client.
+    ///
+    /// The next run stays on the grid of the last one's due time; a run that was cut short
+    /// goes on at once. A pause is kept, but for one that another client may not need.
+    pub fn change(&mut self, settings: ScanSettings, timing: Timing, log: Option<L>)
+    where
+        K: Clone,
+    {
+        let problem = self.status.borrow().problem.as_ref().map(|problem| problem.reason);
+        let is_mended = log.is_some() && problem != Some(Reason::Throttled);
+        match log {
+            Some(log) => self.scanner = self.scanner.renewed(settings, log),
+            None => self.scanner.settings = settings,
+        }
+        self.timing = timing;
+        let (Some(ran), Some(next)) = (self.ran, self.next) else { return };
+        // A cron line's due times, and those of runs that a nudge made, are on no grid.
+        let ran = Ran { due: ran.due.min(ran.started), ..ran };
+        self.ran = Some(ran);
+        let due = self.timing.due_after(ran) + self.jitter();
+        self.next = Some(next.changed(due, self.scanner.clock.uptime(), is_mended));
+    }
+
+    /// Polls until `stop`, then ends with the page in hand committed; may be called again
+    /// then, and goes on.
     ///
     /// # Errors
     /// When the ledger fails for good; nothing of the page in hand was stored.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), PollError> {
-        let mut due = self.scanner.clock.uptime() + self.timing.first;
-        let mut next = NextRun { at: due, not_before: Duration::ZERO };
+    pub async fn run(&mut self, stop: CancellationToken) -> Result<(), PollError> {
+        let born = self.scanner.clock.uptime();
+        let grid = born + self.timing.phase;
+        let mut next = *self.next.get_or_insert(NextRun::at(born + self.timing.first));
         while self.wait(next, &stop).await {
             let started = self.scanner.clock.uptime();
             let report = self.scanner.run_once(&stop).await?;
             let ended = self.scanner.clock.uptime();
+            let is_cut_short = report.problem.as_ref().is_some_and(|p| p.reason == Reason::Stopped);
             let pause = self.learn(report);
-            due = match self.timing.schedule {
-                Schedule::Interval(interval) => next_due(due, interval, started),
-                Schedule::Cron(_) => ended + CRON_NET,
-            };
-            next = match pause {
-                None => NextRun { at: due + self.jitter(), not_before: Duration::ZERO },
-                Some(Duration::ZERO) => NextRun { at: ended, not_before: Duration::ZERO },
-                Some(pause) => NextRun { at: ended + pause, not_before: ended + pause },
-            };
+            if is_cut_short {
+                next = NextRun::at(started);
+            } else {
+                let due = self.ran.map_or(grid, |ran| self.timing.due_after(ran));
+                let ran = Ran { due, started, ended };
+                self.ran = Some(ran);
+                next = match pause {
+                    None => NextRun::at(self.timing.due_after(ran) + self.jitter()),
+                    Some(Duration::ZERO) => NextRun::at(ended),
+                    Some(pause) => NextRun { at: ended + pause, not_before: ended + pause },
+                };
+            }
+            self.next = Some(next);
         }
         Ok(())
     }
@@ -137,7 +194,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
                 () = self.nudge.notified() => {
                     let delay = match self.timing.schedule {
                         Schedule::Interval(_) => Duration::ZERO,
-                        Schedule::Cron(_) => self.jitter(),
+                        Schedule::Cron(_) => self.timing.first + self.jitter(),
                     };
                     next.at = next.at.min((now + delay).max(next.not_before));
                 }
@@ -157,6 +214,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
         let pause = pause(report.problem.as_ref(), self.failures, rand::random());
         self.tell(&report, pause);
         let (now, uptime) = (self.scanner.clock.now(), self.scanner.clock.uptime());
+        let past = self.scanner.past;
         self.status.send_modify(|status| {
             status.last_run_at = Some(now);
             if report.problem.is_none() {
@@ -170,6 +228,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
             status.new += report.new;
             status.requests += u64::from(report.requests);
             status.problem = report.problem;
+            status.past = past;
         });
         pause
     }
@@ -198,14 +257,6 @@ impl<L: Log, K: Keep> Poller<L, K> {
             }
         }
     }
-}
-
-/// When to wake up.
-#[derive(Clone, Copy, Debug)]
-struct NextRun {
-    at: Duration,
-    /// Nudges are not heard before.
-    not_before: Duration,
 }
 
 #[cfg(test)]

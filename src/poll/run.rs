@@ -13,6 +13,8 @@ use crate::model::coverage::{Coverage, SKEW_SECS, Scan, Span};
 use crate::model::event::{Event, Route, Unreadable};
 use crate::model::timestamp::Timestamp;
 use crate::poll::gap::{find_lost, gap_event};
+use crate::poll::part::{Part, Parts, WholePart};
+use crate::poll::past::never_read;
 use crate::poll::plan::{Plan, Slice};
 use crate::poll::report::{Problem, Reason, RunReport, Trouble};
 use crate::poll::request::Asked;
@@ -60,6 +62,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         let overlap = self.scanner.settings.overlap_secs();
         let unsettled = coverage.unsettled(hi, overlap);
         self.coverage = Some(coverage);
+        self.note_past(0);
         let (parts, left_out) =
             without(unsettled, &mut self.scanner.stuck, self.scanner.clock.uptime());
         if left_out > 0 {
@@ -162,28 +165,54 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         Ok(coverage)
     }
 
+    /// Reads one slice, part by part where the source wants it; only the last part's
+    /// commit covers it, as of the first one's request.
     async fn read_slice(&mut self, slice: Slice, plan: &mut Plan) -> Result<(), Trouble> {
+        let mut parts = Parts::of(&self.scanner.log);
+        while let Some(part) = parts.next_part() {
+            if let Some(part) = self.read_part(slice, part, plan).await? {
+                parts.whole(part);
+            } else {
+                return Ok(());
+            }
+        }
+        plan.whole(slice, parts.fullest);
+        Ok(())
+    }
+
+    /// Reads one part of a slice; `None` when the slice is too crowded for it and has been
+    /// dealt with otherwise.
+    async fn read_part(
+        &mut self,
+        slice: Slice,
+        part: Part,
+        plan: &mut Plan,
+    ) -> Result<Option<WholePart>, Trouble> {
         let limit = self.scanner.settings.page_limit;
-        let query = Query { span: slice.span, narrow: String::new(), limit, offset: 0 };
+        let query = Query { span: slice.span, narrow: part.term, limit, offset: 0 };
         let asked = self.ask(query).await?;
         match judge(slice.span, &asked.page) {
             Verdict::Whole => {
-                let entries = read(&asked.page);
                 let asked_at = asked.page.asked_at.secs();
-                self.commit(asked, "complete", Some(asked_at)).await?;
-                plan.whole(slice, entries);
-                Ok(())
+                let whole = WholePart { entries: read(&asked.page), asked_at };
+                let first_asked = part.first_asked.unwrap_or(asked_at);
+                if part.is_last {
+                    self.commit(asked, "complete", Some(first_asked)).await?;
+                } else {
+                    self.commit(asked, "page", None).await?;
+                }
+                Ok(Some(whole))
             }
             Verdict::Crowded(total) if slice.span.secs() > 1 => {
                 self.log_row(asked.row("split", None)).await?;
                 plan.crowded(slice, total);
-                Ok(())
+                Ok(None)
             }
             Verdict::Crowded(_) => {
                 self.log_row(asked.row("split", None)).await?;
-                self.read_second(slice.span).await
+                self.read_second(slice.span).await.map(|()| None)
             }
-            Verdict::Outside(count) => self.refuse_outside(asked, count).await,
+            Verdict::Outside(count) => self.refuse_outside(asked, count).await.map(|()| None),
             Verdict::Contradictory(message) => {
                 let row = asked.row("contradictory", Some(message.clone()));
                 self.store(asked.page.events, asked.page.unreadable, Some(row), None).await?;
@@ -227,7 +256,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         coverage: Option<Coverage>,
     ) -> Result<(), Trouble> {
         let mut events = self.gap_events();
-        // Newest first in v1; reversing keeps its order among ties.
+        // Newest first; reversing keeps the source's order among ties.
         events.extend(page.into_iter().rev());
         events.sort_by_key(|event| event.occurred_at);
         let settings = &self.scanner.settings;
@@ -236,7 +265,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             route: Route::Poll,
             events,
             unreadable,
-            targets: settings.targets.clone(),
+            targets: settings.targets.borrow().clone(),
             coverage: coverage.clone(),
             request,
         };
@@ -245,6 +274,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         if coverage.is_some() {
             self.coverage = coverage;
         }
+        self.note_past(ingested.new);
         self.report.new += ingested.new;
         self.report.known += ingested.known;
         self.report.quarantined += ingested.quarantined;
@@ -252,6 +282,15 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             (self.scanner.wake)();
         }
         Ok(())
+    }
+
+    /// Notes how much of the past is left, after a commit that brought `new` events.
+    fn note_past(&mut self, new: u64) {
+        let Some(coverage) = &self.coverage else { return };
+        let overlap = self.scanner.settings.overlap_secs();
+        let hot_from = self.hi.saturating_sub(overlap + SKEW_SECS);
+        let left = never_read(&coverage.unsettled(self.hi, overlap), hot_from);
+        self.scanner.note_past(left, new);
     }
 
     /// What this process found lost, to be stored with its first page: only then has the

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Overlap, SourceConfig, Start};
 use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
 use crate::poll::pace::Paces;
+use crate::poll::past::Past;
 use crate::poll::report::{Reason, RunReport, Trouble};
 use crate::poll::run::Run;
 use crate::poll::{Keep, Log, PollError};
@@ -29,14 +31,19 @@ pub struct ScanSettings {
     pub page_limit: u32,
     /// Bytes free for the ledger below which nothing is asked for.
     pub min_free: u64,
-    /// Names of the targets that get a delivery of each new event.
-    pub targets: Vec<String>,
+    /// Names of the targets that get a delivery of each new event, as they are when it is
+    /// stored.
+    pub targets: watch::Receiver<Vec<String>>,
 }
 
 impl ScanSettings {
     /// Takes what is needed from the configuration.
     #[must_use]
-    pub fn new(source: &SourceConfig, min_free: u64, targets: Vec<String>) -> Self {
+    pub fn new(
+        source: &SourceConfig,
+        min_free: u64,
+        targets: watch::Receiver<Vec<String>>,
+    ) -> Self {
         let Overlap::Fixed(overlap) = source.poll.overlap;
         Self {
             name: source.name.clone(),
@@ -58,6 +65,9 @@ impl ScanSettings {
 /// Called after a commit that brought new events.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
+/// Called after each slice while there is a past to read, instead of a log line.
+pub type Tell = Arc<dyn Fn(&Past) + Send + Sync>;
+
 /// Reads one source, a run at a time.
 pub struct Scanner<L, K> {
     pub(super) settings: ScanSettings,
@@ -73,6 +83,9 @@ pub struct Scanner<L, K> {
     /// The coverage as this process found it, until its first page is stored.
     pub(super) before: Option<Coverage>,
     pub(super) has_run: bool,
+    /// How far the reading of the past has come; `None`: there is none to read.
+    pub(super) past: Option<Past>,
+    tell: Option<Tell>,
 }
 
 impl<L: Log, K: Keep> Scanner<L, K> {
@@ -91,7 +104,44 @@ impl<L: Log, K: Keep> Scanner<L, K> {
             born,
             before: None,
             has_run: false,
+            past: None,
+            tell: None,
         }
+    }
+
+    /// Calls `tell` with how far the reading of the past has come, instead of logging it
+    /// every ten seconds.
+    #[must_use]
+    pub fn telling(self, tell: Tell) -> Self {
+        Self { tell: Some(tell), ..self }
+    }
+
+    /// Notes that so many seconds of the past are left to read, after a slice that brought
+    /// `new` events, and says so now and then.
+    pub(super) fn note_past(&mut self, left_secs: u64, new: u64) {
+        let now = self.clock.uptime();
+        if left_secs == 0 && self.past.is_none() {
+            return;
+        }
+        let past = self.past.get_or_insert_with(|| Past::new(left_secs, now));
+        past.note(left_secs, new, now);
+        if let Some(tell) = &self.tell {
+            tell(past);
+        } else if past.is_due(now) {
+            tracing::info!(source = self.settings.name, "reading the past: {past}");
+        }
+        if left_secs == 0 {
+            self.past = None;
+        }
+    }
+
+    /// The scanner that goes on after this one with another client: what it has learnt of
+    /// the source's answers is left behind.
+    pub(super) fn renewed(&self, settings: ScanSettings, log: L) -> Self
+    where
+        K: Clone,
+    {
+        Self::new(settings, log, self.keep.clone(), self.clock.clone(), Arc::clone(&self.wake))
     }
 
     /// Reads everything unsettled, or as much as the limits of a run allow.

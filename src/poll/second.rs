@@ -11,6 +11,7 @@ use crate::model::envelope::Data;
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
 use crate::poll::crowd::{Answer, Crowd};
+use crate::poll::part::{Part, Parts, WholePart};
 use crate::poll::report::{Problem, Reason, Trouble};
 use crate::poll::request::Asked;
 use crate::poll::run::Run;
@@ -28,8 +29,20 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
     /// Reads the one second of `span`. Every page is stored as it comes; the second is
     /// covered with the last one, and only when all of it was seen.
     pub(super) async fn read_second(&mut self, span: Span) -> Result<(), Trouble> {
-        let mut crowd = Crowd::new(self.scanner.settings.page_limit);
-        let mut first_asked = None;
+        let mut parts = Parts::of(&self.scanner.log);
+        while let Some(part) = parts.next_part() {
+            match self.read_crowd(span, part).await? {
+                Some(whole) => parts.whole(whole),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one part of a crowded second; `None` when it could not be read whole.
+    async fn read_crowd(&mut self, span: Span, part: Part) -> Result<Option<WholePart>, Trouble> {
+        let mut crowd = Crowd::within(part.term, self.scanner.settings.page_limit);
+        let mut asked_first = None;
         while let Some(question) = crowd.next_question() {
             let query = Query {
                 span,
@@ -40,24 +53,29 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             let mut asked = self.ask(query).await?;
             let outside = count_outside(span, &asked.page);
             if outside > 0 {
-                return self.refuse_outside(asked, outside).await;
+                return self.refuse_outside(asked, outside).await.map(|()| None);
             }
             if let Some(message) = contradiction(&asked) {
-                return self.refuse_page(asked, message).await;
+                return self.refuse_page(asked, message).await.map(|()| None);
             }
-            let first_asked = *first_asked.get_or_insert(asked.page.asked_at.secs());
+            let asked_at = *asked_first.get_or_insert(asked.page.asked_at.secs());
             let new = crowd.take(answer(&asked.page));
             let done = crowd.next_question().is_none() && crowd.finish().is_ok();
             asked.page.events.retain(|event| new.contains(&event.envelope.id));
             asked.page.unreadable.retain(|item| new.contains(&item.raw));
-            if done {
-                return self.commit(asked, "complete", Some(first_asked)).await;
+            if done && part.is_last {
+                let first_asked = part.first_asked.unwrap_or(asked_at);
+                self.commit(asked, "complete", Some(first_asked)).await?;
+            } else {
+                self.commit(asked, "page", None).await?;
             }
-            self.commit(asked, "page", None).await?;
+            if done {
+                return Ok(Some(WholePart { entries: 0, asked_at }));
+            }
         }
         let fault = crowd.finish().err().unwrap_or("it was not read whole");
         self.give_up_second(span, fault);
-        Ok(())
+        Ok(None)
     }
 
     async fn refuse_page(&mut self, asked: Asked, message: String) -> Result<(), Trouble> {

@@ -15,9 +15,12 @@ use crate::simulator::Settings;
 use crate::simulator::entry::{Entry, Made};
 use crate::simulator::faults::Faults;
 use crate::simulator::invent::Inventor;
+use crate::simulator::knobs::Knobs;
 use crate::simulator::quota::Quota;
+use crate::simulator::selection::Selection;
 use crate::simulator::store::Store;
 use crate::simulator::tokens::Tokens;
+use crate::simulator::traffic::Late;
 
 /// Notices that a slow reader may fall behind before it loses the oldest.
 const NOTICES: usize = 1024;
@@ -34,6 +37,7 @@ pub(super) struct Shared {
     pub(super) quota: Quota,
     pub(super) faults: Faults,
     pub(super) counters: Counters,
+    knobs: Mutex<Knobs>,
     /// Cancelled when no more traffic is to be made.
     pub(super) calm: CancellationToken,
     store: Mutex<Store>,
@@ -127,12 +131,9 @@ pub struct Served {
 impl Cloud {
     pub(super) fn new(settings: Settings) -> Self {
         let shared = Shared {
-            tokens: Tokens::new(
-                settings.client_secret.clone(),
-                settings.token_life,
-                settings.token_form,
-            ),
-            quota: Quota::new(settings.requests_per_minute),
+            tokens: Tokens::new(settings.client_secret.clone(), settings.token_form),
+            quota: Quota::default(),
+            knobs: Mutex::new(Knobs::new(&settings)),
             faults: Faults::new(settings.seed),
             counters: Counters::default(),
             calm: CancellationToken::new(),
@@ -148,6 +149,17 @@ impl Cloud {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.0.faults
+    }
+
+    /// How it behaves now.
+    #[must_use]
+    pub fn knobs(&self) -> Knobs {
+        *self.0.knobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Behaves like this from the next request, and the next entry, on.
+    pub fn set_knobs(&self, knobs: Knobs) {
+        *self.0.knobs.lock().unwrap_or_else(PoisonError::into_inner) = knobs;
     }
 
     /// Ends the life of every token issued so far.
@@ -171,11 +183,12 @@ impl Cloud {
     /// Fewer than `count` only when the store is full.
     #[expect(clippy::must_use_candidate, reason = "most callers want the entries, not the list")]
     pub fn generate(&self, count: u64, from: Timestamp, until: Timestamp) -> Vec<Made> {
-        let late = self.0.settings.traffic.late;
+        let knobs = self.knobs();
         let mut inventor = self.inventor();
         let mut made = Vec::new();
         for part in 0..count {
             let at = inventor.moment(from, until, (part, count));
+            let late = inventor.draw_late(&knobs);
             let entry = inventor.invent(at, late);
             let told = Made::from(&entry);
             if !self.store().insert(entry) {
@@ -188,9 +201,10 @@ impl Cloud {
 
     /// Invents `count` entries that happen now; `false` when the store is full.
     pub(super) fn make_now(&self, count: u64) -> bool {
-        let mut last = None;
+        let (mut last, knobs) = (None, self.knobs());
         for _ in 0..count {
-            let entry = self.inventor().invent(self.clock().now(), self.0.settings.traffic.late);
+            let late = self.inventor().draw_late(&knobs);
+            let entry = self.inventor().invent(self.clock().now(), late);
             last = self.is_watched().then(|| entry.description.clone());
             if !self.store().insert(entry) {
                 self.tell(|| Notice::Full);
@@ -201,6 +215,18 @@ impl Cloud {
             self.tell(|| Notice::Made { count, description });
         }
         true
+    }
+
+    /// Adds an entry to the newest second that `selection` asks for and that is no future.
+    pub(super) fn insert_into(&self, selection: &Selection) {
+        let now = self.clock().now();
+        let second = selection.until.saturating_sub(1).min(now.secs());
+        if second >= selection.from {
+            let mut entry = self.inventor().invent(Timestamp::from_secs(second), Late::default());
+            entry.visible_at = now;
+            // A full store takes no more, which is no fault of the request.
+            let _ = self.store().insert(entry);
+        }
     }
 
     /// Every entry made so far, in the order of making, visible or not.

@@ -14,6 +14,7 @@ use crate::model::timestamp::Timestamp;
 use crate::simulator::cloud::{Cloud, Served};
 use crate::simulator::entry::{Entry, Made};
 use crate::simulator::faults::Fault;
+use crate::simulator::knobs::Knobs;
 
 /// Entries made by one request, at most.
 const MAX_COUNT: u64 = 1_000_000;
@@ -25,6 +26,7 @@ pub(super) fn routes() -> Router<Cloud> {
     Router::new()
         .route("/simulator/faults", get(list_faults).put(set_faults))
         .route("/simulator/entries", get(list_entries).post(make_entries))
+        .route("/simulator/knobs", get(list_knobs).patch(turn_knobs))
         .route("/simulator/served", get(served))
 }
 
@@ -39,6 +41,28 @@ async fn set_faults(
 ) -> Json<Vec<Fault>> {
     cloud.faults().set(faults);
     Json(cloud.faults().list())
+}
+
+async fn list_knobs(State(cloud): State<Cloud>) -> Json<Knobs> {
+    Json(cloud.knobs())
+}
+
+/// Turns the knobs that the body, a JSON object, names; the others stay.
+async fn turn_knobs(
+    State(cloud): State<Cloud>,
+    Json(turned): Json<serde_json::Map<String, serde_json::Value>>,
+) -> Response {
+    let mut knobs = json!(cloud.knobs());
+    for (name, value) in turned {
+        knobs[name] = value;
+    }
+    match serde_json::from_value(knobs) {
+        Ok(knobs) => {
+            cloud.set_knobs(knobs);
+            Json(knobs).into_response()
+        }
+        Err(error) => refused(&error.to_string()),
+    }
 }
 
 async fn served(State(cloud): State<Cloud>) -> Json<Served> {

@@ -14,8 +14,16 @@ pub enum Place {
     /// Requests to the audit log.
     #[default]
     Logs,
+    /// Those of them that skip entries: second and later pages.
+    LaterPages,
     /// Requests for a token. Kinds that spoil a page have no effect there.
     Token,
+}
+
+impl Place {
+    fn covers(self, on: Self) -> bool {
+        self == on || (self == Self::Logs && on == Self::LaterPages)
+    }
 }
 
 /// What goes wrong.
@@ -48,6 +56,22 @@ pub enum FaultKind {
     IgnoreFilter,
     /// The offset counts for nothing.
     IgnoreOffset,
+    /// Past the end comes the last page again.
+    ClampOffset,
+    /// No `total`.
+    MissingTotal,
+    /// `total` is one less than there are items.
+    SmallTotal,
+    /// `items` is null.
+    NullItems,
+    /// No items, though `total` counts some.
+    EmptyPage,
+    /// Half as many items as were asked for, more of them to come.
+    ShortPage,
+    /// Ties come in another order at each request.
+    ShuffleTies,
+    /// With each request, one more entry turns up in the newest second that it asks for.
+    InsertWhilePaging,
 }
 
 /// How an answer says when to come again.
@@ -76,8 +100,8 @@ pub enum HintForm {
 pub struct Hint {
     /// How it is said.
     pub form: HintForm,
-    /// Seconds from now.
-    pub seconds: u64,
+    /// Seconds from now; a broken service's may be negative, or any number.
+    pub seconds: i64,
 }
 
 /// One fault: what, where, how often.
@@ -98,7 +122,7 @@ pub struct Fault {
     /// How a 429 or 500 says when to come again.
     #[serde(default)]
     pub hint: HintForm,
-    /// The hint's seconds, or how long a slow answer takes (at most an hour).
+    /// The hint's seconds, any number; or how long a slow answer takes, at most an hour.
     #[serde(default = "one")]
     pub seconds: f64,
 }
@@ -153,6 +177,11 @@ impl Fault {
     #[must_use]
     pub fn lasting(self, delay: Duration) -> Self {
         Self { seconds: delay.as_secs_f64(), ..self }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number, or the nearest there is")]
+    fn hint_seconds(&self) -> i64 {
+        self.seconds as i64
     }
 
     fn delay(&self) -> Duration {
@@ -214,11 +243,13 @@ impl Faults {
     }
 
     /// Draws what happens to the next request to `on`; used-up faults go.
+    ///
+    /// What hits requests to the audit log hits its later pages, too.
     pub(super) fn draw(&self, on: Place) -> Verdict {
         let mut board = self.board();
         let Board { faults, rng } = &mut *board;
         let mut verdict = Verdict::default();
-        for fault in faults.iter_mut().filter(|fault| fault.on == on) {
+        for fault in faults.iter_mut().filter(|fault| fault.on.covers(on)) {
             let is_slow = fault.kind == FaultKind::Slow;
             if (!is_slow && verdict.kind.is_some())
                 || !rng.random_bool(fault.probability.clamp(0.0, 1.0))
@@ -229,7 +260,7 @@ impl Faults {
                 verdict.delay = fault.delay();
             } else {
                 verdict.kind = Some(fault.kind);
-                verdict.hint = Hint { form: fault.hint, seconds: fault.delay().as_secs() };
+                verdict.hint = Hint { form: fault.hint, seconds: fault.hint_seconds() };
             }
             fault.times = fault.times.map(|times| times.saturating_sub(1));
         }

@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::model::timestamp::Timestamp;
 use crate::simulator::entry::{Entry, IdMaker, Service};
+use crate::simulator::knobs::{Knobs, Spread};
 use crate::simulator::traffic::Late;
 
 /// Indexing takes a few milliseconds (4 ms in the one published pair of times).
@@ -83,6 +84,16 @@ impl Inventor {
             categories: KINDS.map(|(_, category, _)| Arc::from(category)).to_vec(),
             services,
         }
+    }
+
+    /// How late the next entry is, if it is among the late ones.
+    pub fn draw_late(&mut self, knobs: &Knobs) -> Late {
+        let share = match knobs.late_spread {
+            Spread::Fixed => 1.0,
+            spread => spread.share(self.rng.random_range(0.0..1.0)),
+        };
+        let delay = Duration::try_from_secs_f64(knobs.late_seconds * share);
+        Late { fraction: knobs.late_fraction, delay: delay.unwrap_or_default() }
     }
 
     /// Invents an entry that happened at `created_at`; some become visible late.

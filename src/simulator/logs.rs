@@ -11,8 +11,9 @@ use url::form_urlencoded;
 
 use crate::simulator::cloud::{Cloud, Notice};
 use crate::simulator::entry::{Entry, Workspace};
-use crate::simulator::faults::{FaultKind, Hint, HintForm, Place};
+use crate::simulator::faults::{FaultKind, Hint, HintForm};
 use crate::simulator::filter::Version;
+use crate::simulator::knobs::Remaining;
 use crate::simulator::quota::Allowance;
 use crate::simulator::refusal::Refusal;
 use crate::simulator::render::{self, Count, Envelope};
@@ -67,11 +68,12 @@ async fn answer(
 ) -> Response {
     let counters = &cloud.0.counters;
     counters.log_requests.fetch_add(1, Relaxed);
-    let verdict = cloud.0.faults.draw(Place::Logs);
+    let verdict = cloud.0.faults.draw(request::place(uri.query().unwrap_or_default()));
+    let knobs = cloud.knobs();
     if !verdict.delay.is_zero() {
         tokio::time::sleep(verdict.delay).await;
     }
-    let allowance = cloud.0.quota.take(cloud.clock().uptime());
+    let allowance = cloud.0.quota.take(cloud.clock().uptime(), knobs.requests_per_minute);
     let given = admit(cloud, headers, verdict.kind, allowance)
         .and_then(|()| refuse_on_demand(cloud, verdict.kind, verdict.hint))
         .and_then(|()| give(verdict.kind));
@@ -88,7 +90,7 @@ async fn answer(
     let is_on_demand =
         matches!(verdict.kind, Some(FaultKind::TooManyRequests | FaultKind::ServerError));
     if !(is_on_demand && response.status() != StatusCode::OK) {
-        allowance.tell(response.headers_mut());
+        allowance.tell(knobs.limit_headers, cloud.clock().now(), response.headers_mut());
     }
     response
 }
@@ -130,7 +132,7 @@ fn admit(
         Standing::Foreign => return Err(Refusal::Forbidden),
     }
     if !allowance.is_within {
-        let hint = Hint { form: HintForm::RatelimitReset, seconds: allowance.reset };
+        let hint = Hint { form: HintForm::RatelimitReset, seconds: allowance.reset.cast_signed() };
         return Err(Refusal::TooManyRequests(hint, now));
     }
     Ok(())
@@ -158,10 +160,28 @@ fn page(
         to_offset: kind == Some(FaultKind::IgnoreOffset),
     };
     let query = uri.query().unwrap_or_default();
-    let asked =
-        request::read(version, query, &settings.workspace, deaf).map_err(Refusal::BadRequest)?;
+    let knobs = cloud.knobs();
+    let mut asked = request::read(version, query, &settings.workspace, deaf, knobs.repeated_filter)
+        .map_err(Refusal::BadRequest)?;
+    if kind == Some(FaultKind::InsertWhilePaging) {
+        cloud.insert_into(&asked.selection);
+    }
     let mut store = cloud.store();
-    let found = store.select(&asked.selection, cloud.clock().now());
+    let now = cloud.clock().now();
+    if kind == Some(FaultKind::ClampOffset) {
+        let total = store.select(&asked.selection, now).total;
+        let last = total.saturating_sub(1) / asked.selection.limit.max(1);
+        let last = last * asked.selection.limit;
+        asked.selection.offset = asked.selection.offset.min(last);
+    }
+    if kind == Some(FaultKind::ShortPage) {
+        asked.selection.limit = asked.selection.limit.div_ceil(2);
+    }
+    asked.selection.shuffles_ties = kind == Some(FaultKind::ShuffleTies);
+    let mut found = store.select(&asked.selection, now);
+    if kind == Some(FaultKind::EmptyPage) {
+        found.page.clear();
+    }
     let envelope = Envelope {
         offset: asked.selection.offset,
         count: match kind {
@@ -169,7 +189,17 @@ fn page(
             Some(FaultKind::MissingCount) => Count::Missing,
             _ => Count::Right,
         },
-        remaining: found.is_capped || settings.is_contradictory,
+        total: match kind {
+            Some(FaultKind::MissingTotal) => None,
+            Some(FaultKind::SmallTotal) => Some(found.page.len().saturating_sub(1)),
+            _ => Some(found.total),
+        },
+        remaining: match knobs.remaining {
+            Remaining::Described => found.is_capped,
+            Remaining::Always => true,
+            Remaining::Never => false,
+        },
+        has_items: kind != Some(FaultKind::NullItems),
         is_first_broken: kind == Some(FaultKind::BrokenItem),
     };
     let body = render::page(version, &found, &settings.workspace, &asked.columns, envelope);

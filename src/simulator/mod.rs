@@ -13,6 +13,7 @@ pub mod entry;
 pub mod faults;
 pub mod filter;
 pub mod invent;
+pub mod knobs;
 pub mod loopback;
 pub mod refusal;
 pub mod selection;

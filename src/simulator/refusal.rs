@@ -115,9 +115,12 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The last second that dates can tell: the end of the year 9999.
+const LAST_SECS: i64 = 253_402_300_799;
+
 /// The header that carries the hint; `None` for hints in the body and for none at all.
 fn hint_header(hint: Hint, now: Timestamp) -> Option<(HeaderName, HeaderValue)> {
-    let until = now.plus(std::time::Duration::from_secs(hint.seconds));
+    let until = Timestamp::from_secs(now.secs().saturating_add(hint.seconds).clamp(0, LAST_SECS));
     let (name, value) = match hint.form {
         HintForm::None | HintForm::Body => return None,
         HintForm::RetryAfter => (header::RETRY_AFTER, hint.seconds.to_string()),

@@ -16,7 +16,11 @@ use crate::simulator::store::Found;
 pub(super) struct Envelope {
     pub(super) offset: usize,
     pub(super) count: Count,
+    /// `None` leaves it out.
+    pub(super) total: Option<usize>,
     pub(super) remaining: bool,
+    /// Writes `items`, else null.
+    pub(super) has_items: bool,
     /// Leaves the id out of the first item.
     pub(super) is_first_broken: bool,
 }
@@ -47,15 +51,16 @@ pub(super) fn page(
         (place > 0 || !envelope.is_first_broken).then_some(&*entry.id)
     };
     let entries = found.page.iter().enumerate();
-    let Envelope { offset, remaining, .. } = envelope;
-    let total = found.total;
+    let Envelope { offset, total, remaining, has_items, .. } = envelope;
     match version {
         Version::V1 => {
-            let items = entries.map(|(at, e)| item_v1(id(at, e), e, workspace, columns)).collect();
+            let items = entries.map(|(at, e)| item_v1(id(at, e), e, workspace, columns));
+            let items = has_items.then(|| items.collect());
             json(&PageV1 { items, count, total, offset, remaining })
         }
         Version::V2Beta1 => {
-            let items = entries.map(|(at, e)| item_v2(id(at, e), e, workspace, columns)).collect();
+            let items = entries.map(|(at, e)| item_v2(id(at, e), e, workspace, columns));
+            let items = has_items.then(|| items.collect());
             json(&PageV2 { count, offset, total, remaining, items })
         }
     }
@@ -83,10 +88,11 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PageV1<'a> {
-    items: Vec<ItemV1<'a>>,
+    items: Option<Vec<ItemV1<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<usize>,
-    total: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
     offset: usize,
     #[serde(rename = "remainingRecords")]
     remaining: bool,
@@ -98,10 +104,11 @@ struct PageV2<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<usize>,
     offset: usize,
-    total: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
     #[serde(rename = "remainingRecords")]
     remaining: bool,
-    items: Vec<ItemV2<'a>>,
+    items: Option<Vec<ItemV2<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -287,8 +294,14 @@ mod tests {
     fn render(version: Version, is_first_broken: bool) -> String {
         let entry = entry();
         let found = Found { page: vec![&entry], total: 10, is_capped: false };
-        let envelope =
-            Envelope { offset: 0, count: Count::Right, remaining: false, is_first_broken };
+        let envelope = Envelope {
+            offset: 0,
+            count: Count::Right,
+            total: Some(10),
+            remaining: false,
+            has_items: true,
+            is_first_broken,
+        };
         let body = page(version, &found, &workspace(), &Columns::default(), envelope);
         String::from_utf8(body).unwrap()
     }

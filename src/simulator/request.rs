@@ -3,7 +3,9 @@
 use url::form_urlencoded;
 
 use crate::simulator::entry::Workspace;
+use crate::simulator::faults::Place;
 use crate::simulator::filter::{Version, parse};
+use crate::simulator::knobs::Repeated;
 use crate::simulator::refusal::Issue;
 use crate::simulator::selection::{Order, Selection};
 
@@ -60,6 +62,13 @@ impl Columns {
     }
 }
 
+/// Which page of the list a query asks for.
+pub(super) fn place(query: &str) -> Place {
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    let skips = parameters.any(|(name, value)| name == "offset" && value != "0");
+    if skips { Place::LaterPages } else { Place::Logs }
+}
+
 /// What faults leave of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Deafness {
@@ -68,7 +77,8 @@ pub(super) struct Deafness {
 }
 
 /// Reads the query of a list request. Of a repeated parameter only the first counts (a
-/// published screenshot of a repeated `filter` shows as much); unknown ones are ignored.
+/// published screenshot of a repeated `filter` shows as much), of `filter` all if
+/// `repeated` says so; unknown ones are ignored.
 ///
 /// # Errors
 /// The issue of the 400 answer.
@@ -77,13 +87,20 @@ pub(super) fn read(
     query: &str,
     workspace: &Workspace,
     deaf: Deafness,
+    repeated: Repeated,
 ) -> Result<ListRequest, Issue> {
     let find = |wanted: &str| {
         form_urlencoded::parse(query.as_bytes())
             .find(|(name, _)| name == wanted)
             .map(|(_, value)| value.into_owned())
     };
-    let filter = find("filter").filter(|_| !deaf.to_filter).unwrap_or_default();
+    let filters = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "filter");
+    let filters: Vec<_> = filters.map(|(_, value)| value.into_owned()).collect();
+    let filter = match repeated {
+        _ if deaf.to_filter => String::new(),
+        Repeated::First => filters.into_iter().next().unwrap_or_default(),
+        Repeated::All => filters.join(" and "),
+    };
     let limit = read_number("limit", find("limit").as_deref(), 50)?;
     if limit > MAX_LIMIT {
         return Err(parameter(
@@ -153,7 +170,7 @@ mod tests {
     fn ask(version: Version, query: &str) -> Result<ListRequest, Issue> {
         let workspace =
             Workspace { id: String::new(), name: String::new(), kind: "STANDALONE".to_owned() };
-        read(version, query, &workspace, Deafness::default())
+        read(version, query, &workspace, Deafness::default(), Repeated::First)
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Selection {
     pub offset: usize,
     /// Entries to give at most.
     pub limit: usize,
+    /// Ties come in another order at each request.
+    pub shuffles_ties: bool,
     terms: Vec<Term>,
     text: Option<String>,
     workspace: Workspace,
@@ -63,6 +65,7 @@ impl Selection {
             order: Order::NewestFirst,
             offset: 0,
             limit: 50,
+            shuffles_ties: false,
             terms,
             text: None,
             workspace: workspace.clone(),

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
+use rand::seq::SliceRandom;
+
 use crate::model::timestamp::Timestamp;
 use crate::simulator::entry::Entry;
 use crate::simulator::selection::{Order, Selection};
@@ -73,11 +75,16 @@ impl Store {
         let from = self.shown.partition_point(|at| self.second(*at) < selection.from);
         let until = self.shown.partition_point(|at| self.second(*at) < selection.until);
         let inside = &self.shown[from..until.max(from)];
-        if selection.is_time_only() && selection.order == Order::NewestFirst {
+        let is_plain = selection.is_time_only() && !selection.shuffles_ties;
+        if is_plain && selection.order == Order::NewestFirst {
             return self.page(inside.iter().rev(), inside.len(), selection);
         }
         let mut matches: Vec<&u32> =
             inside.iter().filter(|at| selection.accepts(self.entry(**at))).collect();
+        if selection.shuffles_ties {
+            matches.shuffle(&mut rand::rng());
+            matches.sort_by_key(|at| self.second(**at));
+        }
         match selection.order {
             Order::NewestFirst => matches.reverse(),
             Order::OldestFirst => {}

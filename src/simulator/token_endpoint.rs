@@ -47,7 +47,8 @@ async fn issue(
     if let Err(refused) = check(&cloud, &workspace_id, &headers, &body) {
         return told(&cloud, refused, refused.code);
     }
-    let (token, life) = cloud.0.tokens.issue(now);
+    let life = cloud.knobs().token_life_seconds;
+    let token = cloud.0.tokens.issue(now, life);
     cloud.0.counters.tokens.fetch_add(1, Relaxed);
     cloud.tell(|| Notice::Token { life });
     let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": life });

@@ -41,7 +41,6 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Tokens {
     key: Secret,
-    life: Duration,
     form: TokenForm,
     issued: Mutex<Stamps>,
 }
@@ -63,31 +62,29 @@ struct Claims {
 }
 
 impl Tokens {
-    pub(super) fn new(key: Secret, life: Duration, form: TokenForm) -> Self {
-        Self { key, life, form, issued: Mutex::default() }
+    pub(super) fn new(key: Secret, form: TokenForm) -> Self {
+        Self { key, form, issued: Mutex::default() }
     }
 
-    /// A new token and its life in whole seconds.
-    pub(super) fn issue(&self, now: Timestamp) -> (String, u64) {
+    /// A new token that lives for `life` seconds.
+    pub(super) fn issue(&self, now: Timestamp, life: u64) -> String {
         let mut stamps = self.stamps();
         stamps.last = now.micros().max(stamps.last + 1);
-        let life = self.life.as_secs();
         let claims = Claims {
             hpe_token_type: "api-v1.2".to_owned(),
             jti: stamps.last,
             iat: now.secs(),
-            exp: now.plus(self.life).secs(),
+            exp: now.plus(Duration::from_secs(life)).secs(),
         };
         drop(stamps);
         let claims = serde_json::to_vec(&claims).expect("a struct of texts and numbers");
         let signed = format!("{JWT_HEADER}.{}", URL_SAFE_NO_PAD.encode(&claims));
-        let token = match self.form {
+        match self.form {
             TokenForm::Jwt => format!("{signed}.{}", URL_SAFE_NO_PAD.encode(self.seal(&signed))),
             TokenForm::Opaque => {
                 hex::encode([self.seal(&signed).as_slice(), claims.as_slice()].concat())
             }
-        };
-        (token, life)
+        }
     }
 
     /// Ends the life of every token issued so far.
@@ -146,15 +143,14 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn tokens(form: TokenForm) -> Tokens {
-        Tokens::new(Secret::new("key"), Duration::from_secs(899), form)
+        Tokens::new(Secret::new("key"), form)
     }
 
     #[test]
     fn a_token_lives_as_long_as_it_says() {
         for form in [TokenForm::Jwt, TokenForm::Opaque] {
             let tokens = tokens(form);
-            let (token, life) = tokens.issue(NOW);
-            assert_eq!(life, 899);
+            let token = tokens.issue(NOW, 899);
             assert_eq!(tokens.check(&token, NOW), Standing::Valid);
             assert_eq!(tokens.check(&token, NOW.plus(Duration::from_secs(898))), Standing::Valid);
             assert_eq!(tokens.check(&token, NOW.plus(Duration::from_secs(899))), Standing::Expired);
@@ -164,9 +160,9 @@ mod tests {
     #[test]
     fn expiring_all_spares_those_issued_afterwards() {
         let tokens = tokens(TokenForm::Jwt);
-        let (before, _) = tokens.issue(NOW);
+        let before = tokens.issue(NOW, 899);
         tokens.expire_all(NOW);
-        let (after, _) = tokens.issue(NOW);
+        let after = tokens.issue(NOW, 899);
         assert_eq!(tokens.check(&before, NOW), Standing::Expired);
         assert_eq!(tokens.check(&after, NOW), Standing::Valid);
     }
@@ -174,8 +170,8 @@ mod tests {
     #[test]
     fn a_foreign_token_is_told_from_an_expired_one() {
         let ours = tokens(TokenForm::Jwt);
-        let other = Tokens::new(Secret::new("other"), Duration::from_secs(9), TokenForm::Jwt);
-        for token in ["", "abc", "a.b.c", other.issue(NOW).0.as_str()] {
+        let other = Tokens::new(Secret::new("other"), TokenForm::Jwt);
+        for token in ["", "abc", "a.b.c", other.issue(NOW, 9).as_str()] {
             assert_eq!(ours.check(token, NOW), Standing::Foreign, "{token}");
         }
     }

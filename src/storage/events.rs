@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Values, chunks, chunks_mut};
+use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
 
 /// An event with everything that a row needs.
@@ -80,12 +81,13 @@ pub(super) async fn insert(
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
         "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
-         recorded_us, first_route, category, username, description, ip_address, body) VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         recorded_us, first_route, category, username, description, ip_address, \
+         body, checksum) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "",
     );
     for chunk in chunks_mut(events) {
-        let mut values = Values::with_capacity(chunk.len() * 13);
+        let mut values = Values::with_capacity(chunk.len() * 14);
         for event in chunk.iter_mut() {
             let facts = mem::take(&mut event.facts);
             values
@@ -101,7 +103,8 @@ pub(super) async fn insert(
                 .push(facts.username)?
                 .push(facts.description)?
                 .push(facts.ip_address)?
-                .push(std::str::from_utf8(&event.body).unwrap_or_default())?;
+                .push(std::str::from_utf8(&event.body).unwrap_or_default())?
+                .push(checksum(&event.source, &event.id, &event.body))?;
         }
         INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
     }

@@ -6,6 +6,7 @@ use crate::model::delivery::Status;
 use crate::model::event::{Route, Sequence};
 use crate::model::timestamp::Timestamp;
 use crate::storage::Reader;
+use crate::storage::deliveries::select_few;
 use crate::storage::error::StorageError;
 
 /// Which events to list. Everything given must hold.
@@ -70,11 +71,15 @@ impl HistoryFilter {
         if let Some(route) = self.route {
             query.push(" AND e.first_route = ").push_bind(route.as_str());
         }
-        if let Some(status) = self.delivery {
-            query
-                .push(" AND EXISTS (SELECT 1 FROM delivery d WHERE d.sequence = e.sequence AND d.status = ")
-                .push_bind(status.as_str())
-                .push(")");
+        match self.delivery.map(|status| (status, select_few(status))) {
+            Some((_, Some(few))) => {
+                query.push(" AND e.sequence IN (").push(few).push(")");
+            }
+            Some((status, None)) => {
+                query.push(" AND EXISTS (SELECT 1 FROM delivery d WHERE d.sequence = e.sequence");
+                query.push(" AND d.status = ").push_bind(status.as_str()).push(")");
+            }
+            None => {}
         }
         if let Some(id) = &self.id {
             // Ids are indexed within their namespaces, of which there are few.

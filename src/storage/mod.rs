@@ -9,6 +9,7 @@
 
 mod attempts;
 mod bulk;
+mod checksum;
 mod coverage;
 mod deliveries;
 mod error;
@@ -19,6 +20,7 @@ mod history;
 mod ingest;
 mod open;
 mod operations;
+mod own;
 mod recent;
 mod replay;
 mod requests;
@@ -162,5 +164,7 @@ impl Ledger {
     }
 }
 
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod tests;

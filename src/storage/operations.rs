@@ -1,4 +1,4 @@
-//! What operators did to targets.
+//! What was done to targets, by operators and by their own answers.
 
 use sqlx::SqliteConnection;
 
@@ -9,14 +9,22 @@ use crate::storage::targets::TargetId;
 /// An operation's key in the ledger.
 pub type OperationId = i64;
 
-/// What an operator changes a target's state by.
+/// What changes a target's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
+    /// An operator paused it.
     Pause,
+    /// An operator resumed it.
     Resume,
+    /// It was found failing.
+    Failing,
+    /// It took a delivery again.
+    Recovered,
+    /// It answered 410.
+    Gone,
 }
 
-/// Records that an operator changed a target's state.
+/// Records that a target's state has changed.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     verb: Verb,
@@ -26,6 +34,9 @@ pub(super) async fn insert(
     let verb = match verb {
         Verb::Pause => "pause",
         Verb::Resume => "resume",
+        Verb::Failing => "failing",
+        Verb::Recovered => "recovered",
+        Verb::Gone => "gone",
     };
     sqlx::query("INSERT INTO operation (asked_us, verb, target_id) VALUES ($1, $2, $3)")
         .bind(now.micros())

@@ -11,6 +11,7 @@ use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
 use crate::storage::filter::HistoryFilter;
 use crate::storage::operations::{self, OperationId};
+use crate::storage::own::OWN_SOURCE_NAME;
 use crate::storage::targets::TargetId;
 use crate::storage::{Ledger, Reader};
 
@@ -174,6 +175,7 @@ fn push_candidates(query: &mut QueryBuilder<Sqlite>, replay: &Replay) {
             query.push_bind(replay.target).push(")");
         }
     }
+    push_not_about_others(query, replay.target);
     replay.filter.push_conditions_to(query);
     let Some(scope) = &replay.scope else { return };
     if !scope.sources.iter().any(|name| name == "*") {
@@ -190,4 +192,18 @@ fn push_candidates(query: &mut QueryBuilder<Sqlite>, replay: &Replay) {
         list.push_bind(route.as_str());
     }
     query.push(")");
+}
+
+/// Events about targets are for those that subscribed when they came about, and never for
+/// the one they are about: they are delivered again to those that were owed them.
+fn push_not_about_others(query: &mut QueryBuilder<Sqlite>, target: TargetId) {
+    query.push(
+        " AND NOT EXISTS (SELECT 1 FROM source own WHERE own.id = e.source_id AND own.name = ",
+    );
+    query.push_bind(OWN_SOURCE_NAME);
+    query.push(
+        " AND NOT EXISTS (SELECT 1 FROM delivery had \
+         WHERE had.sequence = e.sequence AND had.target_id = ",
+    );
+    query.push_bind(target).push("))");
 }

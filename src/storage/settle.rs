@@ -3,13 +3,16 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use crate::model::breaker::Turn;
 use crate::model::delivery::{Attempt, Fate};
 use crate::model::event::Sequence;
+use crate::model::outcome::Reason;
+use crate::model::own_event::turned;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
 use crate::storage::targets::{self, TargetId};
-use crate::storage::{Ledger, attempts};
+use crate::storage::{Ledger, attempts, own};
 
 /// An attempt that has ended, and what becomes of its delivery.
 #[derive(Clone, Debug)]
@@ -20,12 +23,14 @@ pub struct Settlement {
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub fate: Fate,
+    /// What the attempt has shown of the target; `None`: nothing new.
+    pub turn: Option<Turn>,
 }
 
 impl Ledger {
-    /// Settles attempts at one target: records them, moves their deliveries on, and marks
-    /// the target as gone when a fate is [`Fate::Held`]. All or nothing. A delivery must
-    /// not stand in `settlements` twice.
+    /// Settles attempts at one target: records them, moves their deliveries on, and the
+    /// target to what its turns say, in their order. All or nothing. A delivery must not
+    /// stand in `settlements` twice.
     ///
     /// A delivery that is no longer pending (an operator buried or pruned it meanwhile)
     /// stays as it is.
@@ -53,33 +58,40 @@ async fn apply(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<(), StorageError> {
+    let (mut delivered, mut dead) = (0, 0);
     for chunk in chunks(settlements) {
-        move_on(connection, target, chunk, now).await?;
+        let ended = move_on(connection, target, chunk, now).await?;
+        delivered += ended.0;
+        dead += ended.1;
         attempts::insert(connection, target, chunk).await?;
     }
-    let count = |wanted: fn(&Fate) -> bool| {
-        i64::try_from(settlements.iter().filter(|s| wanted(&s.fate)).count()).unwrap_or(i64::MAX)
-    };
-    let delivered = count(|fate| matches!(fate, Fate::Delivered));
-    let dead = count(|fate| matches!(fate, Fate::Dead(_)));
     if delivered + dead > 0 {
         targets::count(connection, target, (delivered, dead), now).await?;
     }
-    if count(|fate| matches!(fate, Fate::Held)) > 0 {
-        targets::mark_gone(connection, target, now).await?;
+    if dead > 0 {
+        own::insert_dead(connection, target, settlements, now).await?;
+    }
+    for settlement in settlements {
+        if let Some(turn) = settlement.turn
+            && let Some(name) = targets::move_on(connection, target, turn, now).await?
+        {
+            let event = turned(&name, turn, &settlement.attempt, now);
+            own::insert(connection, target, event, now).await?;
+        }
     }
     Ok(())
 }
 
-/// Moves pending deliveries to what becomes of them.
+/// Moves pending deliveries to what becomes of them; how many were delivered and buried.
 async fn move_on(
     connection: &mut SqliteConnection,
     target: TargetId,
     settlements: &[Settlement],
     now: Timestamp,
-) -> Result<(), StorageError> {
+) -> Result<(i64, i64), StorageError> {
     let mut query = QueryBuilder::<Sqlite>::new(
-        "WITH settled (sequence, status, failed, attempt_us, answer, reason, next_us, end_us) AS (",
+        "WITH settled (sequence, status, failed, attempt_us, answer, reason, next_us, end_us, \
+         stays) AS (",
     );
     query.push_values(settlements, |mut row, settlement| {
         let (status, failed, next, end) = columns(settlement.fate, now);
@@ -89,9 +101,10 @@ async fn move_on(
             .push_bind(failed)
             .push_bind(attempt.started_at.micros())
             .push_bind(attempt.status)
-            .push_bind(attempt.outcome.reason().map(super::super::model::outcome::Reason::as_str))
+            .push_bind(attempt.outcome.reason().map(Reason::as_str))
             .push_bind(next)
-            .push_bind(end);
+            .push_bind(end)
+            .push_bind(settlement.fate == Fate::Held);
     });
     query.push(
         ") UPDATE delivery \
@@ -102,7 +115,7 @@ async fn move_on(
              last_attempt_us = s.attempt_us, \
              last_status = s.answer, \
              last_reason = s.reason, \
-             next_attempt_us = s.next_us, \
+             next_attempt_us = CASE WHEN s.stays THEN next_attempt_us ELSE s.next_us END, \
              settled_us = s.end_us \
          FROM settled s \
          WHERE delivery.sequence = s.sequence \
@@ -110,8 +123,38 @@ async fn move_on(
            AND delivery.target_id = ",
     );
     query.push_bind(target);
-    query.build().execute(connection).await?;
-    Ok(())
+    let moved = query.build().execute(&mut *connection).await?.rows_affected();
+    if usize::try_from(moved) == Ok(settlements.len()) {
+        let count = |wanted: fn(&Fate) -> bool| {
+            let count = settlements.iter().filter(|s| wanted(&s.fate)).count();
+            i64::try_from(count).unwrap_or(i64::MAX)
+        };
+        let delivered = count(|fate| *fate == Fate::Delivered);
+        return Ok((delivered, count(|fate| matches!(fate, Fate::Dead(_)))));
+    }
+    count_ended(connection, target, settlements, now).await
+}
+
+/// How many of `settlements` have been delivered and buried just now, where some were not
+/// pending any more.
+async fn count_ended(
+    connection: &mut SqliteConnection,
+    target: TargetId,
+    settlements: &[Settlement],
+    now: Timestamp,
+) -> Result<(i64, i64), StorageError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT coalesce(sum(status = 'delivered'), 0), coalesce(sum(status = 'dead'), 0) \
+         FROM delivery WHERE target_id = ",
+    );
+    query.push_bind(target).push(" AND settled_us = ").push_bind(now.micros());
+    query.push(" AND sequence IN (");
+    let mut list = query.separated(", ");
+    for settlement in settlements {
+        list.push_bind(settlement.sequence);
+    }
+    query.push(")");
+    Ok(query.build_query_as().fetch_one(connection).await?)
 }
 
 /// Status, steps further, next attempt, end.

@@ -2,6 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
+use crate::model::breaker::Turn;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::operations::{self, Verb};
@@ -16,6 +17,8 @@ pub type TargetId = i64;
 pub enum TargetState {
     /// It gets its deliveries.
     Active,
+    /// It takes nothing: one delivery at a time is tried, until one succeeds.
+    Failing,
     /// An operator paused it: nothing is sent until an operator resumes it.
     Paused,
     /// It answered 410: nothing is sent until an operator resumes it.
@@ -28,6 +31,7 @@ impl TargetState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Failing => "failing",
             Self::Paused => "paused",
             Self::Gone => "gone",
         }
@@ -36,6 +40,7 @@ impl TargetState {
     fn from_column(text: &str) -> Result<Self, StorageError> {
         match text {
             "active" => Ok(Self::Active),
+            "failing" => Ok(Self::Failing),
             "paused" => Ok(Self::Paused),
             "gone" => Ok(Self::Gone),
             other => Err(StorageError::Inconsistent(format!("a target in state {other:?}"))),
@@ -48,6 +53,11 @@ impl TargetState {
 pub struct Owed {
     /// Whether anything is sent to it.
     pub state: TargetState,
+    /// When an operator last resumed it; `None` if never. Patience with its deliveries
+    /// begins anew then.
+    pub resumed_at: Option<Timestamp>,
+    /// Whether it has dead letters that no event has told of.
+    pub has_untold_dead: bool,
     /// Whether there are deliveries that were never tried, or are replayed.
     pub has_fresh: bool,
     /// When the first of its retries is, or was, due; `None` when none waits.
@@ -94,20 +104,43 @@ async fn insert(
     Ok(())
 }
 
-/// Moves a target from active to gone; nothing happens when it is gone already.
-pub(super) async fn mark_gone(
+/// Moves a target on to what an attempt has shown, and records it; its name. `None` when it
+/// is not where that starts from: an operator has paused it, say.
+pub(super) async fn move_on(
     connection: &mut SqliteConnection,
     target_id: TargetId,
+    turn: Turn,
     now: Timestamp,
-) -> Result<(), StorageError> {
-    sqlx::query(
-        "UPDATE target SET state = 'gone', since_us = $2 WHERE id = $1 AND state = 'active'",
-    )
-    .bind(target_id)
-    .bind(now.micros())
-    .execute(connection)
-    .await?;
-    Ok(())
+) -> Result<Option<String>, StorageError> {
+    let (verb, statement) = match turn {
+        Turn::Failing => (
+            Verb::Failing,
+            "UPDATE target SET state = 'failing', since_us = $2
+             WHERE id = $1 AND state = 'active'
+             RETURNING name",
+        ),
+        Turn::Recovered => (
+            Verb::Recovered,
+            "UPDATE target SET state = 'active', since_us = $2
+             WHERE id = $1 AND state = 'failing'
+             RETURNING name",
+        ),
+        Turn::Gone => (
+            Verb::Gone,
+            "UPDATE target SET state = 'gone', since_us = $2
+             WHERE id = $1 AND state IN ('active', 'failing')
+             RETURNING name",
+        ),
+    };
+    let name: Option<String> = sqlx::query_scalar(statement)
+        .bind(target_id)
+        .bind(now.micros())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if name.is_some() {
+        operations::insert(connection, verb, target_id, now).await?;
+    }
+    Ok(name)
 }
 
 /// Adds to what a target has got and lost.
@@ -146,53 +179,56 @@ impl Ledger {
             .await
     }
 
-    /// Has nothing more sent to an active target until it is resumed, and records that an
-    /// operator asked for it; `false` when it was not active. Its deliveries stay pending.
+    /// Has nothing more sent to an active or failing target until it is resumed, and records that an
+    /// operator asked for it; `false` when it was neither. Its deliveries stay pending.
     ///
     /// # Errors
     /// On any error its state is as before.
     pub async fn pause_target(&self, name: &str) -> Result<bool, StorageError> {
-        self.turn(name, Verb::Pause).await
+        self.turn(name, TargetState::Paused).await
     }
 
-    /// Lets a target that is paused or gone have its deliveries again, and records that an
-    /// operator asked for it; `false` when it was active.
+    /// Lets a target that is paused, gone or failing have its deliveries again, and records
+    /// that an operator asked for it; `false` when it was active.
     ///
     /// # Errors
     /// On any error its state is as before.
     pub async fn resume_target(&self, name: &str) -> Result<bool, StorageError> {
-        self.turn(name, Verb::Resume).await
+        self.turn(name, TargetState::Active).await
     }
 
-    async fn turn(&self, name: &str, verb: Verb) -> Result<bool, StorageError> {
+    async fn turn(&self, name: &str, wanted: TargetState) -> Result<bool, StorageError> {
         let (name, now) = (name.to_owned(), self.shared.clock.now());
         self.writer
             .run(move |connection| {
-                Box::pin(async move { turn(connection, &name, verb, now).await })
+                Box::pin(async move { turn(connection, &name, wanted, now).await })
             })
             .await
     }
 }
 
-/// Moves a target to the state that `verb` asks for; `false` when it is there already, or
-/// gone and to be paused.
+/// Resumes a target, or pauses it; `false` when it is so already, or gone and to be
+/// paused.
 async fn turn(
     connection: &mut SqliteConnection,
     name: &str,
-    verb: Verb,
+    wanted: TargetState,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let statement = match verb {
-        Verb::Pause => {
-            "UPDATE target SET state = 'paused', since_us = $2
-             WHERE name = $1 AND state = 'active'
-             RETURNING id"
-        }
-        Verb::Resume => {
-            "UPDATE target SET state = 'active', since_us = $2
+    let (verb, statement) = if wanted == TargetState::Active {
+        (
+            Verb::Resume,
+            "UPDATE target SET state = 'active', since_us = $2, resumed_us = $2
              WHERE name = $1 AND state <> 'active'
-             RETURNING id"
-        }
+             RETURNING id",
+        )
+    } else {
+        (
+            Verb::Pause,
+            "UPDATE target SET state = 'paused', since_us = $2
+             WHERE name = $1 AND state IN ('active', 'failing')
+             RETURNING id",
+        )
     };
     let id: Option<TargetId> = sqlx::query_scalar(statement)
         .bind(name)
@@ -229,6 +265,8 @@ impl Reader {
     pub async fn find_owed(&self, target: TargetId) -> Result<Option<Owed>, StorageError> {
         let row = sqlx::query(
             "SELECT state,
+                    resumed_us,
+                    dead > dead_told,
                     EXISTS (SELECT 1 FROM delivery d
                             WHERE d.target_id = t.id AND d.status = 'pending' AND d.step = 0),
                     (SELECT min(d.next_attempt_us) FROM delivery d
@@ -242,8 +280,10 @@ impl Reader {
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Owed {
             state: TargetState::from_column(row.try_get(0)?)?,
-            has_fresh: row.try_get(1)?,
-            next_retry: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
+            resumed_at: row.try_get::<Option<i64>, _>(1)?.map(Timestamp::from_micros),
+            has_untold_dead: row.try_get(2)?,
+            has_fresh: row.try_get(3)?,
+            next_retry: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
         }))
     }
 

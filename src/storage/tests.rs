@@ -6,6 +6,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::breaker::Turn;
 use crate::model::coverage::{Coverage, Scan, Span};
 use crate::model::delivery::{Attempt, Fate, Status};
 use crate::model::envelope::{CloudEvent, Data, json};
@@ -112,7 +113,8 @@ fn settlement(sequence: i64, outcome: Outcome, fate: Fate) -> Settlement {
         retry_after: None,
         answer: None,
     };
-    Settlement { sequence, attempt, fate }
+    let turn = (outcome == Outcome::Gone).then_some(Turn::Gone);
+    Settlement { sequence, attempt, fate, turn }
 }
 
 fn replay(target: TargetId, which: Which, filter: HistoryFilter) -> Replay {
@@ -645,4 +647,171 @@ async fn reading_without_a_daemon_leaves_no_trace() {
     let reader = Reader::open(&path).await.unwrap();
     assert_eq!(reader.count_events().await.unwrap(), (1, 1));
     assert_eq!(listing(), before);
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_held_keeps_its_place_and_its_time() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let (siem, _) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+    let failed = Outcome::Retry(Reason::Timeout);
+    let at = Timestamp::from_secs(1_734_698_200);
+    f.ledger.settle(siem, vec![settlement(1, failed, Fate::RetryAt(at))]).await.unwrap();
+    f.ledger.settle(siem, vec![settlement(1, failed, Fate::Held)]).await.unwrap();
+    let due = f.ledger.reader().list_retries(siem, at, 10).await.unwrap();
+    assert_eq!((due.len(), due[0].step), (1, 1));
+    let owed = f.ledger.reader().find_owed(siem).await.unwrap().unwrap();
+    assert_eq!((owed.next_retry, owed.has_fresh), (Some(at), false));
+    assert_eq!(f.count("attempt").await, 2, "each request is on record");
+}
+
+#[tokio::test]
+async fn only_what_was_still_pending_is_counted() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a", "b", "c"])).await.unwrap();
+    let (siem, _) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+    f.ledger.settle(siem, vec![delivered(1)]).await.unwrap();
+    f.clock.advance(Duration::from_secs(1));
+    let rejected = settlement(3, Outcome::Rejected, Fate::Dead(Reason::Rejected));
+    f.ledger.settle(siem, vec![delivered(1), delivered(2), rejected]).await.unwrap();
+    let row = &f.ledger.reader().list_targets().await.unwrap()[1];
+    assert_eq!((row.name.as_str(), row.delivered_total, row.dead), ("siem", 2, 1));
+    assert_eq!(f.count("attempt").await, 3);
+}
+
+#[tokio::test]
+async fn a_target_turns_only_from_the_state_that_a_turn_starts_from() {
+    use TargetState::{Active, Failing, Gone, Paused};
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let (siem, _) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+    let failed = settlement(1, Outcome::Retry(Reason::Timeout), Fate::Held);
+    for (before, turn, after) in [
+        (Active, Turn::Failing, Failing),
+        (Active, Turn::Recovered, Active),
+        (Active, Turn::Gone, Gone),
+        (Failing, Turn::Failing, Failing),
+        (Failing, Turn::Recovered, Active),
+        (Failing, Turn::Gone, Gone),
+        (Paused, Turn::Failing, Paused),
+        (Paused, Turn::Recovered, Paused),
+        (Paused, Turn::Gone, Paused),
+        (Gone, Turn::Failing, Gone),
+        (Gone, Turn::Recovered, Gone),
+    ] {
+        f.ledger.resume_target("siem").await.unwrap();
+        let first = match before {
+            Active => None,
+            Failing => Some(Turn::Failing),
+            Gone => Some(Turn::Gone),
+            Paused => {
+                f.ledger.pause_target("siem").await.unwrap();
+                None
+            }
+        };
+        for turn in [first, Some(turn)] {
+            f.ledger.settle(siem, vec![Settlement { turn, ..failed.clone() }]).await.unwrap();
+        }
+        let (_, state) = f.ledger.reader().find_target("siem").await.unwrap().unwrap();
+        assert_eq!(state, after, "{before:?} {turn:?}");
+    }
+    f.ledger.resume_target("siem").await.unwrap();
+    f.ledger.settle(siem, vec![Settlement { turn: Some(Turn::Failing), ..failed }]).await.unwrap();
+    assert!(f.ledger.pause_target("siem").await.unwrap(), "a failing target can be paused");
+}
+
+/// Types of our own events, and the targets that are owed them.
+async fn own_events(f: &Fixture) -> Vec<(String, String)> {
+    sqlx::query_as(
+        "SELECT e.type, group_concat(t.name) FROM event e
+         JOIN delivery d ON d.sequence = e.sequence JOIN target t ON t.id = d.target_id
+         WHERE e.type LIKE 'com.tailwater.%' GROUP BY e.sequence ORDER BY e.sequence",
+    )
+    .fetch_all(&f.ledger.reader().0)
+    .await
+    .unwrap()
+}
+
+fn owed(event_type: &str, targets: &str) -> (String, String) {
+    (format!("com.tailwater.{event_type}"), targets.to_owned())
+}
+
+#[tokio::test]
+async fn a_turn_is_told_to_who_subscribes_and_never_to_the_target_itself() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let siem = f.target("siem").await;
+    let failed = settlement(1, Outcome::Retry(Reason::Timeout), Fate::Held);
+    let turn = async |turn| {
+        let settlement = Settlement { turn: Some(turn), ..failed.clone() };
+        f.clock.advance(Duration::from_secs(1));
+        f.ledger.settle(siem, vec![settlement]).await.unwrap();
+    };
+    f.ledger.subscribe_targets(vec!["siem".to_owned()]).await.unwrap();
+    turn(Turn::Failing).await;
+    turn(Turn::Recovered).await;
+    assert_eq!(f.count("event").await, 1, "nobody else wants to know");
+    f.ledger.subscribe_targets(vec!["siem".to_owned(), "oncall".to_owned()]).await.unwrap();
+    turn(Turn::Failing).await;
+    turn(Turn::Failing).await;
+    turn(Turn::Recovered).await;
+    turn(Turn::Gone).await;
+    let expected = ["target.failing", "target.recovered", "target.gone"];
+    assert_eq!(own_events(&f).await, expected.map(|one| owed(one, "oncall")));
+    let verbs: Vec<(String,)> = sqlx::query_as("SELECT verb FROM operation_log ORDER BY id")
+        .fetch_all(&f.ledger.reader().0)
+        .await
+        .unwrap();
+    let verbs: Vec<&str> = verbs.iter().map(|(verb,)| verb.as_str()).collect();
+    assert_eq!(verbs, ["failing", "recovered", "failing", "recovered", "gone"]);
+
+    let missed = replay(siem, Which::Missed, HistoryFilter::default());
+    assert_eq!(f.ledger.reader().count_replay(&missed).await.unwrap(), 0);
+    let again = replay(f.target("oncall").await, Which::Every, HistoryFilter::default());
+    assert_eq!(f.ledger.reader().count_replay(&again).await.unwrap(), 4);
+    f.ledger.subscribe_targets(Vec::new()).await.unwrap();
+    f.ledger.resume_target("siem").await.unwrap();
+    turn(Turn::Failing).await;
+    assert_eq!(own_events(&f).await.len(), 3);
+}
+
+#[tokio::test]
+async fn dead_letters_are_told_with_a_count_once_a_minute_and_those_of_our_own_events_never() {
+    let f = Fixture::new().await;
+    let ids: Vec<String> = (0..700).map(|number| format!("e{number}")).collect();
+    f.ledger.ingest(ingest(&ids.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap();
+    f.ledger.subscribe_targets(vec!["siem".to_owned(), "oncall".to_owned()]).await.unwrap();
+    let (siem, oncall) = (f.target("siem").await, f.target("oncall").await);
+    let bury = |from: i64, until: i64| -> Vec<Settlement> {
+        let dead = Fate::Dead(Reason::Rejected);
+        (from..until).map(|sequence| settlement(sequence, Outcome::Rejected, dead)).collect()
+    };
+    let told = async || -> Vec<(i64, i64)> {
+        sqlx::query_as(
+            "SELECT data ->> '$.count', json_array_length(data, '$.events') FROM history
+             WHERE type = 'com.tailwater.delivery.dead' ORDER BY sequence",
+        )
+        .fetch_all(&f.ledger.reader().0)
+        .await
+        .unwrap()
+    };
+    f.ledger.settle(siem, bury(1, 501)).await.unwrap();
+    f.ledger.settle(siem, bury(501, 601)).await.unwrap();
+    f.ledger.tell_dead(siem).await.unwrap();
+    assert_eq!(told().await, [(500, 10)]);
+    let owed_now = f.ledger.reader().find_owed(siem).await.unwrap().unwrap();
+    assert!(owed_now.has_untold_dead);
+    f.clock.advance(Duration::from_mins(1));
+    f.ledger.tell_dead(siem).await.unwrap();
+    f.ledger.tell_dead(siem).await.unwrap();
+    assert_eq!(told().await, [(500, 10), (100, 0)]);
+
+    // Both events about siem die at oncall.
+    f.clock.advance(Duration::from_mins(2));
+    f.ledger.settle(oncall, bury(701, 703)).await.unwrap();
+    f.ledger.tell_dead(oncall).await.unwrap();
+    assert_eq!(told().await.len(), 2, "nothing comes of nothing");
+    let owed_now = f.ledger.reader().find_owed(oncall).await.unwrap().unwrap();
+    assert!(!owed_now.has_untold_dead);
+    assert_eq!(own_events(&f).await, ["delivery.dead"; 2].map(|one| owed(one, "oncall")));
 }

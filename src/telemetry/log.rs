@@ -8,6 +8,7 @@ use std::io::{IsTerminal, stderr};
 use rustix::fs::fstat;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
@@ -44,20 +45,38 @@ pub enum LogError {
     Again(#[from] TryInitError),
 }
 
+/// Changes which lines are logged, while the process runs.
+#[derive(Clone, Debug)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Logs by another filter from now on.
+    ///
+    /// # Errors
+    /// [`LogError::Filter`]; lines are logged as before.
+    pub fn set(&self, filter: &str) -> Result<(), LogError> {
+        let filter = EnvFilter::builder().parse(filter)?;
+        // It fails only when nothing is logged any more.
+        let _ = self.0.reload(filter);
+        Ok(())
+    }
+}
+
 /// Sends log lines that pass `filter` (`info`, or directives such as
 /// `info,tailwater::poll=debug`) to standard error, for the whole process.
 ///
 /// # Errors
 /// [`LogError`]; logging is as it was.
-pub fn init(form: Form, filter: &str) -> Result<(), LogError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+pub fn init(form: Form, filter: &str) -> Result<LogFilter, LogError> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::builder().parse(filter)?);
     let lines = match form {
         Form::Auto if goes_to_journal() => journal().unwrap_or_else(|_| text()),
         Form::Auto | Form::Text => text(),
         Form::Json => fmt::layer().json().flatten_event(true).with_writer(stderr).boxed(),
         Form::Journald => journal().map_err(LogError::Journal)?,
     };
-    Ok(tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?)
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    Ok(LogFilter(handle))
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -111,8 +130,15 @@ mod tests {
 
     /// One test, since logging is set up once in a process.
     #[test]
-    fn setting_up_twice_is_an_error() {
-        assert!(init(Form::Json, "off").is_ok());
+    fn it_is_set_up_once_and_then_its_filter_changes() {
+        let filter = init(Form::Json, "off").unwrap();
+        assert!(!tracing::enabled!(tracing::Level::ERROR));
+        filter.set("error").unwrap();
+        assert!(tracing::enabled!(tracing::Level::ERROR));
+        assert!(!tracing::enabled!(tracing::Level::WARN));
+        filter.set("off").unwrap();
+        assert!(!tracing::enabled!(tracing::Level::ERROR));
+        assert!(matches!(filter.set("a=b=c"), Err(LogError::Filter(_))));
         assert!(matches!(init(Form::Json, "off"), Err(LogError::Again(_))));
     }
 }

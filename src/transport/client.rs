@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use url::Url;
 
+use crate::model::address::AddressPolicy;
+use crate::transport::names::{Lookup, Names, system_lookup};
 use crate::transport::reason::explain;
 
 /// Who we say we are in `User-Agent`.
@@ -16,6 +19,16 @@ const USER_AGENT: &str = concat!("tailwater/", env!("CARGO_PKG_VERSION"));
 /// Keep-alive probes on connections: shorter than the 350 s after which common cloud
 /// load balancers forget an idle connection without a word.
 const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
+
+/// An HTTP/2 connection that hears nothing for so long is asked whether anybody is there,
+/// also while it is idle: requests that end sooner than this by their own limits would
+/// otherwise never leave it the time.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// One that does not answer that within so long is given up. All requests to a host share
+/// it: without this, each of them would wait for its own limit on a connection that a
+/// firewall has forgotten, and so would the next, for a quarter of an hour.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a client is to be like.
 #[derive(Clone, Debug)]
@@ -30,6 +43,11 @@ pub struct ClientOptions {
     pub proxy: Option<Url>,
     /// PEM file with certificate authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which addresses the names of `hosts` may have.
+    pub addresses: AddressPolicy,
+    /// Hosts that are asked, as they stand in URLs. Any other name is a proxy's, whose
+    /// addresses are the operator's own matter.
+    pub hosts: Vec<String>,
     /// Whether to ask for compressed answers and decompress them.
     pub gzip: bool,
     /// Idle connections kept for each host, at most.
@@ -48,6 +66,8 @@ impl Default for ClientOptions {
             read_timeout: Duration::from_secs(30),
             proxy: None,
             ca_file: None,
+            addresses: AddressPolicy::Ordinary,
+            hosts: Vec::new(),
             gzip: false,
             pool_max_idle_per_host: 16,
             pool_idle_timeout: Duration::from_secs(90),
@@ -91,13 +111,25 @@ pub enum TransportError {
 
 /// Makes a client that follows no redirect and waits for nothing without a limit.
 ///
-/// It keeps connections alive and trusts the system's certificate authorities and those
-/// of `ca_file`. One client for each source and target keeps their pools apart.
+/// It keeps connections alive, trusts the system's certificate authorities and those of
+/// `ca_file`, and connects to no address that [`ClientOptions::addresses`] refuses: where
+/// a URL has a name; an address that stands in a URL is for the caller to judge, because
+/// it is never looked up. Behind a proxy it is the proxy that looks names up. One client for each source and target keeps their pools apart.
 ///
 /// # Errors
 /// [`TransportError`] says which file or proxy is wrong, and how.
 pub fn client(options: &ClientOptions) -> Result<Client, TransportError> {
+    with_lookup(options, Arc::new(system_lookup))
+}
+
+/// As [`client`], with names looked up by `lookup`.
+pub(super) fn with_lookup(
+    options: &ClientOptions,
+    lookup: Lookup,
+) -> Result<Client, TransportError> {
+    let names = Names::new(options.addresses, options.hosts.clone(), lookup);
     let mut builder = ClientBuilder::new()
+        .dns_resolver(names)
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
         .referer(false)
@@ -107,6 +139,9 @@ pub fn client(options: &ClientOptions) -> Result<Client, TransportError> {
         .read_timeout(options.read_timeout)
         .tcp_nodelay(true)
         .tcp_keepalive(TCP_KEEPALIVE)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
         .pool_max_idle_per_host(options.pool_max_idle_per_host)
         .pool_idle_timeout(options.pool_idle_timeout);
     if let Some(url) = &options.proxy {

@@ -6,6 +6,7 @@
 
 mod body;
 mod client;
+mod names;
 mod reason;
 mod retry_after;
 

@@ -4,11 +4,15 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use crate::model::address::Refusal;
+
 /// Why no answer came, or broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The host's name could not be resolved.
     Dns,
+    /// The address, or every one that the name has, may not be asked.
+    Address,
     /// Nobody listens there.
     Refused,
     /// The TLS handshake failed: certificate, name, or no TLS at all.
@@ -23,15 +27,23 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Dns, Self::Refused, Self::Tls, Self::Timeout, Self::Reset, Self::Other];
+    pub const ALL: [Self; 7] = [
+        Self::Dns,
+        Self::Address,
+        Self::Refused,
+        Self::Tls,
+        Self::Timeout,
+        Self::Reset,
+        Self::Other,
+    ];
 
-    /// The reason's name in tables and logs: `dns`, `refused`, `tls`, `timeout`, `reset`
-    /// or `other`.
+    /// The reason's name in tables and logs: `dns`, `address`, `refused`, `tls`,
+    /// `timeout`, `reset` or `other`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::Address => "address",
             Self::Refused => "refused",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
@@ -52,6 +64,9 @@ impl fmt::Display for Reason {
 pub fn network_reason(error: &reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::Timeout;
+    }
+    if causes(error).any(<dyn Error>::is::<Refusal>) {
+        return Reason::Address;
     }
     if error.is_dns() {
         return Reason::Dns;
@@ -94,9 +109,17 @@ fn of_cause(cause: &(dyn Error + 'static), connecting: bool) -> Option<Reason> {
     }
 }
 
-/// hyper's error type is not ours to name, so its two texts for an early end are.
+/// hyper's error types are not ours to name, so its texts for an early end are: the two of
+/// HTTP/1.1, that of HTTP/2 for a stream or a connection that the peer has ended, and that
+/// for requests which still waited for their turn on such a connection.
 fn of_hyper(cause: &(dyn Error + 'static)) -> Option<Reason> {
     let text = cause.to_string();
-    let early_end = ["connection closed before message completed", "end of file before"];
+    let early_end = [
+        "connection closed before message completed",
+        "end of file before",
+        " error received: ",
+        "dispatch task is gone",
+        "connection was not ready",
+    ];
     early_end.iter().any(|end| text.contains(end)).then_some(Reason::Reset)
 }

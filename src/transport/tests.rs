@@ -1,6 +1,9 @@
 //! The client against peers that misbehave, over real sockets.
 
 use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use reqwest::Client;
@@ -9,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::client::with_lookup;
 use super::*;
+use crate::model::address::AddressPolicy;
 
 const PLANTED: &str = "planted-key-4711";
 
@@ -148,6 +153,99 @@ async fn an_explicit_proxy_is_asked_for_every_host() {
     let options = ClientOptions { proxy: Some(Url::parse(&url).expect("a URL")), ..options() };
     let response = make(&options).get("http://host.invalid/").send().await.expect("an answer");
     assert_eq!(read_bounded(response, 5).await.expect("a body"), "proxy");
+}
+
+const METADATA: [u8; 4] = [169, 254, 169, 254];
+const HERE: [u8; 4] = [127, 0, 0, 1];
+
+/// A client that asks `target.test`, whose addresses are each of `answers` in turn, the
+/// last one from then on.
+fn resolving(answers: &'static [&'static [[u8; 4]]], options: &ClientOptions) -> Client {
+    let asked = AtomicUsize::new(0);
+    let lookup = move |_: &str| {
+        let at = asked.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+        Ok(answers[at].iter().map(|ip| SocketAddr::from((*ip, 0))).collect())
+    };
+    let options = ClientOptions { hosts: vec!["target.test".to_owned()], ..options.clone() };
+    with_lookup(&options, Arc::new(lookup)).expect("a client")
+}
+
+/// A peer that says `hello`, and its URL with `name` as its host.
+async fn hello(name: &str) -> (String, JoinSet<()>) {
+    let (url, peer) = peer(answer("content-length: 5\r\n", b"hello"), false).await;
+    (url.replace("127.0.0.1", name), peer)
+}
+
+#[tokio::test]
+async fn a_name_that_moves_to_a_metadata_address_is_not_followed_there() {
+    let (url, _peer) = hello("target.test").await;
+    let client = resolving(&[&[HERE], &[METADATA]], &options());
+    let response = client.get(&url).send().await.expect("an answer");
+    // Whole, so that its connection is closed and the next request needs another one.
+    assert_eq!(read_bounded(response, 5).await.expect("a body"), "hello");
+    let error = loop {
+        match client.get(&url).send().await {
+            // The closed connection may be noticed a moment later.
+            Err(error) if network_reason(&error) == Reason::Reset => {}
+            other => break other.expect_err("no answer"),
+        }
+    };
+    assert_eq!(network_reason(&error), Reason::Address);
+    assert_eq!(
+        explain(&error),
+        "address: 169.254.169.254 is a link-local or metadata address, which is never asked"
+    );
+}
+
+#[tokio::test]
+async fn of_several_addresses_only_those_that_pass_are_connected_to() {
+    let (url, _peer) = hello("target.test").await;
+    let client = resolving(&[&[METADATA, HERE]], &options());
+    client.get(&url).send().await.expect("an answer");
+
+    let public_only = ClientOptions { addresses: AddressPolicy::PublicOnly, ..options() };
+    let error = resolving(&[&[HERE, METADATA]], &public_only).get(&url).send().await;
+    let text = explain(&error.expect_err("no answer"));
+    assert_eq!(text, "address: 127.0.0.1 is a loopback address, which public_only = true refuses");
+}
+
+#[tokio::test]
+async fn a_proxy_may_be_where_a_target_may_not() {
+    let (url, _proxy) = hello("proxy.test").await;
+    let options = ClientOptions {
+        proxy: Some(Url::parse(&url).expect("a URL")),
+        addresses: AddressPolicy::PublicOnly,
+        ..options()
+    };
+    let client = resolving(&[&[HERE]], &options);
+    let response = client.get("http://target.test/").send().await.expect("an answer");
+    assert_eq!(read_bounded(response, 5).await.expect("a body"), "hello");
+}
+
+#[tokio::test]
+async fn names_that_nobody_answers_for_hold_few_threads() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let (asked, held) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&gate));
+    let count = Arc::clone(&asked);
+    let lookup = move |_: &str| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let (open, changed) = &*held;
+        let open = open.lock().expect("nobody panicked");
+        drop(changed.wait_while(open, |open| !*open).expect("nobody panicked"));
+        Ok(Vec::new())
+    };
+    let impatient =
+        ClientOptions { connect_timeout: Duration::from_millis(100), ..ClientOptions::default() };
+    let client = with_lookup(&impatient, Arc::new(lookup)).expect("a client");
+    for _ in 0..3 {
+        let asking = (0..8).map(|_| client.get("http://target.test/").send());
+        for asked in futures_util::future::join_all(asking).await {
+            assert_eq!(network_reason(&asked.expect_err("no answer")), Reason::Timeout);
+        }
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    *gate.0.lock().expect("nobody panicked") = true;
+    gate.1.notify_all();
 }
 
 #[test]

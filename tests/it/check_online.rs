@@ -115,10 +115,15 @@ async fn a_filter_that_the_source_refuses_is_told_with_its_issue() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_newer_version_leaves_out_is_advice_and_no_fault() {
     let cloud = CloudServer::start().await;
+    let now = cloud.cloud.clock().now();
+    cloud.cloud.generate(200, now.minus(Duration::from_mins(5)), now);
     let done = check(&Setup::new(&cloud).source("api = \"v2beta1\"")).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     let advice = done.stderr.lines().find(|line| line.starts_with("advice: ")).expect("advice");
-    assert!(advice.contains("platform logs only") && advice.contains("serviceOffer/id in"));
+    let service = "Backup and Recovery (68067533-5764-401a-9620-24e6e2cdc574)";
+    assert!(advice.contains("3 other services") && advice.contains(service), "{advice}");
+    let warned = "\"v2beta1\" asks for the logs of the platform alone";
+    assert!(done.stderr.contains(warned), "{done:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

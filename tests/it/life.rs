@@ -1,10 +1,10 @@
 //! The life of the process: schedules, signals, and what systemd is told.
 
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use tailwater::simulator::sink::SinkFault;
 
+use crate::support::systemd::{heard, home_with_socket};
 use crate::support::{
     Audit, CloudServer, Home, Process, SOON, Setup, SinkServer, eventually, until,
 };
@@ -24,29 +24,6 @@ async fn polls(home: &Home) -> Vec<i64> {
 async fn after_polls(home: &Home, count: usize) -> Vec<i64> {
     eventually("it polls", SOON, async || Some(polls(home).await).filter(|p| p.len() >= count))
         .await
-}
-
-/// What came to the socket so far, one message a datagram.
-fn heard(socket: &UnixDatagram) -> Vec<String> {
-    let mut buffer = [0_u8; 4096];
-    let mut all = Vec::new();
-    while let Ok(count) = socket.recv(&mut buffer) {
-        all.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
-    }
-    all
-}
-
-/// A home whose processes tell systemd on the socket.
-fn home_with_socket(setup: &Setup, watchdog: Option<Duration>) -> (Home, UnixDatagram) {
-    let mut home = Home::new(setup);
-    let path = home.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_nonblocking(true).expect("a socket");
-    home.set_variable("NOTIFY_SOCKET", path.to_str().expect("our names are plain"));
-    if let Some(limit) = watchdog {
-        home.set_variable("WATCHDOG_USEC", &limit.as_micros().to_string());
-    }
-    (home, socket)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,20 +71,6 @@ async fn a_signal_during_the_start_ends_it_cleanly() {
     // Nothing is left locked or half made.
     let daemon = home.run_daemon().await;
     home.stop(daemon, STOP).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_during_the_very_first_start_leaves_a_ledger_that_opens() {
-    let setup = Setup::of("http://127.0.0.1:1", "secret");
-    for delay_ms in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48] {
-        let home = Home::new(&setup);
-        let daemon = home.start_daemon();
-        until("the ledger's file is there", SOON, || home.ledger().exists()).await;
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-        daemon.kill();
-        let daemon = home.run_daemon().await;
-        home.stop(daemon, STOP).await;
-    }
 }
 
 /// Whether the process has a handler for SIGTERM (`/proc`, `SigCgt`).
@@ -189,21 +152,22 @@ async fn an_idle_daemon_and_one_held_up_use_next_to_no_cpu() {
     until("the head has failed", SOON, || hanging.report().requests > 0).await;
     hanging.sink.faults().set(SinkFault::delay(Duration::from_mins(50)));
     until("everything is delivered", SOON, || well.report().events == 600).await;
-    eventually("every delivery was tried or waits", SOON, async || {
+    eventually("the refusing target is found failing", SOON, async || {
         let mut audit = Audit::live(&home).await;
-        let refused: i64 = audit
-            .value("SELECT count(*) FROM delivery_log WHERE target = 'refusing' AND attempts > 0")
-            .await;
-        (refused == 600).then_some(())
+        let state: String =
+            audit.value("SELECT state FROM target_status WHERE target = 'refusing'").await;
+        (state == "failing").then_some(())
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = cpu_ticks(&daemon);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let used = cpu_ticks(&daemon) - before;
     // 100 ticks are a second: 2 % of a core for five workers of an unoptimised build. A
-    // loop that wakes up each millisecond takes more by itself.
-    assert!(used <= 10, "{used} ticks in 5 s");
+    // loop that wakes up each millisecond takes more by itself. What it still does for the
+    // last deliveries may fall into the first stretches.
+    eventually("it is idle for five seconds", SOON, async || {
+        let before = cpu_ticks(&daemon);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        (cpu_ticks(&daemon) - before <= 10).then_some(())
+    })
+    .await;
     daemon.kill();
 }
 

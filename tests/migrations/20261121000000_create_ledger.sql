@@ -14,19 +14,23 @@ INSERT INTO origin (id, workspace_id, uri)
 VALUES (1, '3009de2825f211ec8a84fedebcb4a754', '//global.api.greenlake.hpe.com/audit-log');
 
 INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, recorded_us,
-                   first_route, category, username, description, ip_address, body)
+                   first_route, category, username, description, ip_address, body,
+                   checksum)
 VALUES (1, 1, 'AZ-first', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         1795219205000000, 1795219207123456, 'poll',
         'user_management', 'ada@example.com', 'User ada@example.com logged in', '192.0.2.7',
-        '{"specversion":"1.0","id":"AZ-first","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-first","category":"user_management"}}'),
+        '{"specversion":"1.0","id":"AZ-first","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-first","category":"user_management"}}',
+        4287664284),
        (2, 1, 'AZ-second', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         1795219206000000, 1795219207123456, 'poll',
         NULL, NULL, NULL, NULL,
-        '{"specversion":"1.0","id":"AZ-second","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-second"}}'),
+        '{"specversion":"1.0","id":"AZ-second","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-second"}}',
+        1897575289),
        (3, 1, 'AZ-third', 2, 'com.hpe.greenlake.audit-log.v1.logs.created',
         1795219210000000, 1795219210500000, 'push',
         'device_management', 'grace@example.com', 'Ünïcödé "quoted"', '2001:db8::1',
-        '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}');
+        '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}',
+        1790195600);
 
 INSERT INTO sighting (sequence, route, seen_us)
 VALUES (1, 'poll', 1795219207123456),
@@ -34,9 +38,15 @@ VALUES (1, 'poll', 1795219207123456),
        (3, 'push', 1795219210500000),
        (3, 'poll', 1795219237000000);
 
-INSERT INTO target (id, name, created_us, state, since_us, delivered, dead, last_delivered_us)
-VALUES (1, 'siem', 1795219200000000, 'active', 1795219200000000, 1, 0, 1795219207200000),
-       (2, 'oncall', 1795219200000000, 'gone', 1795219211000000, 0, 1, NULL);
+INSERT INTO target (id, name, created_us, state, since_us, resumed_us, delivered, dead,
+                    last_delivered_us)
+VALUES (1, 'siem', 1795219200000000, 'active', 1795219239000000, 1795219239000000, 1, 0,
+        1795219207200000),
+       (2, 'oncall', 1795219200000000, 'gone', 1795219211000000, NULL, 0, 1, NULL),
+       (3, 'archive', 1795219200000000, 'failing', 1795219212000000, NULL, 0, 0, NULL);
+
+UPDATE target SET own_events = 1 WHERE id = 1;
+UPDATE target SET dead_told = 1, dead_told_us = 1795219207300000 WHERE id = 2;
 
 INSERT INTO delivery (sequence, target_id, status, attempts, step, first_attempt_us,
                       last_attempt_us, last_status, last_reason, next_attempt_us, settled_us)
@@ -69,4 +79,5 @@ VALUES (1, 1, 'poll', 1795219207123456, 'it has no id', '{"category":"User Manag
 INSERT INTO operation (id, asked_us, verb, target_id, selection, deliveries)
 VALUES (1, 1795219238000000, 'pause', 1, NULL, NULL),
        (2, 1795219239000000, 'resume', 1, NULL, NULL),
-       (3, 1795219240000000, 'replay', 1, 'event AZ-second', 1);
+       (3, 1795219240000000, 'replay', 1, 'event AZ-second', 1),
+       (4, 1795219212000000, 'failing', 3, NULL, NULL);

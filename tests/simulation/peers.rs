@@ -13,6 +13,7 @@ use tailwater::model::clock::Clock;
 use tailwater::model::coverage::Span;
 use tailwater::model::timestamp::Timestamp;
 use tailwater::poll::{Log, ScanSettings, Scanner};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::{Cloud, SECOND};
@@ -147,7 +148,7 @@ fn scan(overlap: i64, log: SimLog, clock: &Clock) {
         overlap: Duration::from_secs(overlap.unsigned_abs()),
         page_limit: 2_000,
         min_free: 0,
-        targets: Vec::new(),
+        targets: watch::channel(Vec::new()).1,
     };
     let world = Arc::clone(&log.world);
     let keep = SimKeep(Arc::clone(&world));

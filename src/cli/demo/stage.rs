@@ -96,7 +96,7 @@ impl Stage {
         let (config, recipe) = recipe.cook()?;
         let app = App::bind(config, Clock::system(), RequestBudget::Unlimited).await?;
         let view = app.watch();
-        let (_, polling) = view.sources.first().cloned().context("the demo's source")?;
+        let (_, polling) = view.sources().first().cloned().context("the demo's source")?;
         Ok(Self {
             cloud_url: simulator.base_url(),
             targets: targets(&sinks),
@@ -163,7 +163,7 @@ impl Stage {
         // In this order: what is stored has its deliveries, so that "all stored, none
         // pending" cannot be read from two moments that do not fit.
         let (stored, _) = self.reader.count_events().await.context("asking the ledger")?;
-        let pending = self.reader.count_pending().await.context("asking the ledger")?;
+        let pending = self.reader.count_pending(u32::MAX).await.context("asking the ledger")?;
         let status = self.polling.borrow().clone();
         let now = self.cloud.clock().now();
         let arrived = self.targets.iter().map(|target| {
@@ -174,7 +174,7 @@ impl Stage {
             phase,
             made: self.cloud.made_count() as u64,
             stored: u64::try_from(stored).unwrap_or_default(),
-            pending: u64::try_from(pending).unwrap_or_default(),
+            pending: pending.into(),
             polls: status.runs,
             held_up: status.problem.map(|problem| problem.reason.as_str()),
             hidden_for: self.all_visible_at.map(|at| at.since(now)).unwrap_or_default(),

@@ -6,6 +6,7 @@
 mod headers;
 mod poll;
 mod section;
+mod services;
 mod signing;
 mod source;
 mod target;

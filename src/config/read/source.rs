@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use crate::config::address::UrlRule;
+use crate::config::ca_file::CaFile;
 use crate::config::field::Field;
 use crate::config::read::poll::poll;
+use crate::config::read::services;
 use crate::config::reader::Section;
 use crate::config::sections::{ApiVersion, SourceConfig, TokenAuth};
 
@@ -48,9 +50,12 @@ pub(super) fn source(
     let token_auth = section.choice("token_auth", TokenAuth::Body, &[]);
     let api = section.choice("api", ApiVersion::V1, &[]);
     let filter = section.find("filter").and_then(|field| filter(&field)).unwrap_or_default();
+    let services = services::services(&mut section, api, &filter);
     let proxy = section.find("proxy").and_then(|field| field.proxy());
-    let ca_file = section.find("ca_file").and_then(|field| field.path("\"ca.pem\""));
+    let ca_file =
+        section.find("ca_file").and_then(|field| field.path("\"ca.pem\"")).map(CaFile::new);
     let poll = poll(section.section("poll", "[source.poll]"));
+    services::advise(&section, &services, &poll);
     section.later("push", None);
     for (key, manual) in MANUAL_VALUES {
         let value = if key == "client_id" { &client_id } else { &workspace_id };
@@ -72,6 +77,7 @@ pub(super) fn source(
         token_auth,
         api,
         filter,
+        services,
         proxy,
         ca_file,
         poll,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::address::UrlRule;
+use crate::config::ca_file::CaFile;
 use crate::config::document::Kind;
 use crate::config::field::{Field, quoted};
 use crate::config::read::headers::{auth, headers};
@@ -13,12 +14,17 @@ use crate::config::read::signing::signing;
 use crate::config::read::{DAY, MINUTE};
 use crate::config::reader::Section;
 use crate::config::sections::{BatchConfig, Format, Order, RetryConfig, Signing, TargetConfig};
+use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
 
 const URL: &str = "https://siem.example.com/hooks/greenlake";
 
 /// The host of the manual's example (RFC 2606, 3: never anybody's).
 const MANUAL_HOST: &str = "siem.example.com";
+
+/// What makes clients use a proxy that the configuration does not name.
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 const SECOND: Duration = Duration::from_secs(1);
 const CONCURRENCY: u32 = 16;
@@ -56,16 +62,18 @@ pub(super) fn target(
     );
     let signing = signing(section.section("signing", "signing = { standard = [\"whsec_…\"] }"));
     let concurrency = section.integer("concurrency", CONCURRENCY, &(1..=1024));
+    let rate = section.find("rate").and_then(|field| field.rate());
     let timeout = section.duration("timeout", TIMEOUT, &(SECOND..=10 * MINUTE));
     let order = section.choice("order", Order::None, &[]);
     let batch = batch(section.section("batch", "batch = { max_events = 100, max_wait = \"1s\" }"));
     let retry = retry(section.section("retry", "retry = { give_up = \"72h\" }"));
     let proxy = section.find("proxy").and_then(|field| field.proxy());
-    let ca_file = section.find("ca_file").and_then(|field| field.path("\"ca.pem\""));
+    let ca_file =
+        section.find("ca_file").and_then(|field| field.path("\"ca.pem\"")).map(CaFile::new);
+    let addresses = addresses(&mut section, url.as_ref(), proxy.is_some());
+    let own_events = section.flag("own_events", false);
     let enabled = section.flag("enabled", true);
-    for (key, idle) in
-        [("filter", ""), ("handshake", "none"), ("rate", "0/s"), ("public_only", "false")]
-    {
+    for (key, idle) in [("filter", ""), ("handshake", "none")] {
         section.later(key, Some(idle));
     }
     advise(&section, url.as_ref(), format, &signing);
@@ -80,14 +88,42 @@ pub(super) fn target(
         auth,
         signing,
         concurrency: concurrency as usize,
+        rate,
         timeout,
         order,
         batch,
         retry,
         proxy,
         ca_file,
+        addresses,
+        own_events,
         enabled,
     })
+}
+
+/// Reads `public_only` and tells what `url` or a proxy makes of it.
+fn addresses(section: &mut Section<'_>, url: Option<&Url>, has_proxy: bool) -> AddressPolicy {
+    if !section.flag("public_only", false) {
+        return AddressPolicy::Ordinary;
+    }
+    let policy = AddressPolicy::PublicOnly;
+    if let Some(Err(refusal)) = url.map(|url| policy.judge_host(url)) {
+        section.fault(
+            "url",
+            refusal.to_string(),
+            "write the URL of a public host, or public_only = false",
+        );
+    }
+    let variable = PROXY_VARIABLES.iter().find(|name| section.notes.environment.has(name));
+    let proxy = if has_proxy { Some(&"proxy") } else { variable };
+    if let Some(proxy) = proxy {
+        section.warn(
+            "public_only",
+            format!("cannot see where a proxy connects to, and {proxy} names one"),
+            "leave the proxy out, or let it refuse addresses that are not public",
+        );
+    }
+    policy
 }
 
 /// What is allowed, and yet seldom meant.

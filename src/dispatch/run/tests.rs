@@ -1,6 +1,8 @@
 use crate::dispatch::tests::fixture::{Bench, config};
 use crate::model::delivery::Attempt;
-use crate::storage::{Due, Settlement};
+use crate::model::outcome::Outcome;
+use crate::model::timestamp::Timestamp;
+use crate::storage::{Due, TargetState};
 
 use super::*;
 
@@ -28,21 +30,26 @@ fn due(sequence: Sequence, step: u32) -> Due {
 
 fn reading(fresh: Vec<Due>, retries: Vec<Due>) -> Reading {
     let state = TargetState::Active;
-    Reading { fresh, seen: 0, retries, next_retry: None, is_whole: true, state }
+    Reading { fresh, seen: None, retries, next_retry: None, is_whole: true, state }
 }
 
-fn ended(run: &Run, sequence: Sequence, fate: Fate) -> Ended {
-    let outcome =
-        if fate == Fate::Delivered { Outcome::Delivered } else { Outcome::of_status(500) };
+fn ended(run: &Run, sequence: Sequence, status: u16) -> Report {
     let attempt = Attempt {
         started_at: run.clock.now(),
         duration: Duration::ZERO,
-        status: Some(500),
-        outcome,
+        status: Some(status),
+        outcome: Outcome::of_status(status),
         retry_after: None,
         answer: None,
     };
-    Ended { settlement: Settlement { sequence, attempt, fate }, is_last: true }
+    let (is_head, is_split) = (true, false);
+    Report::Ended(Ended { sequence, step: 0, first_attempt_at: None, attempt, is_head, is_split })
+}
+
+/// Takes note of such an answer.
+fn answer(run: &mut Run, sequence: Sequence, status: u16) {
+    let report = ended(run, sequence, status);
+    run.note(report);
 }
 
 fn in_flight(run: &mut Run) {
@@ -58,7 +65,7 @@ async fn what_was_settled_while_a_reading_went_on_is_not_taken_up_from_it() {
     assert!(run.queue.next(&run.rule, 0, run.clock.uptime()).is_some());
 
     in_flight(&mut run);
-    run.after_settling(Ok(vec![1, 2])).unwrap();
+    run.after_settling(vec![1, 2]);
     run.after_reading(Ok(reading(vec![due(1, 0), due(3, 0)], vec![due(2, 1)]))).unwrap();
     assert_eq!((run.queue.fresh(), run.queue.retries()), (1, 0));
 
@@ -71,13 +78,13 @@ async fn what_was_settled_while_a_reading_went_on_is_not_taken_up_from_it() {
 #[tokio::test]
 async fn a_retry_that_fails_while_a_reading_goes_on_is_not_forgotten() {
     let (_bench, mut run) = run(Order::None).await;
-    let at = run.clock.now().plus(Duration::from_millis(20));
     in_flight(&mut run);
-    let failed = ended(&run, 1, Fate::RetryAt(at));
-    run.note(failed);
+    answer(&mut run, 1, 500);
+    let at = run.looking.next_retry();
+    assert!(at.is_some());
     run.reading = None;
     run.after_reading(Ok(reading(Vec::new(), Vec::new()))).unwrap();
-    assert_eq!(run.next_retry, Some(at));
+    assert_eq!(run.looking.next_retry(), at);
 }
 
 type Block = fn(&mut Run, usize);
@@ -86,21 +93,28 @@ type Block = fn(&mut Run, usize);
 #[tokio::test]
 async fn a_due_retry_that_must_wait_does_not_make_the_loop_spin() {
     let full = Gathering { max_events: 1, max_wait: Duration::ZERO, slots: 4 }.window();
-    let blocks: [(&str, Block); 5] = [
+    let blocks: [(&str, Block); 6] = [
         ("stopping", |run, _| run.is_stopping = true),
-        ("a full disk", |run, _| run.is_stuck = true),
+        ("a full disk", |run, _| {
+            run.settling.after(Err((StorageError::Full, Vec::new()))).unwrap();
+        }),
         ("a reading under way", |run, _| in_flight(run)),
         ("no room", |run, full| {
             let many = (1..).take(full).map(|sequence| due(sequence, 1)).collect();
             run.queue.extend_retries(many);
         }),
         ("a pause of a minute", |run, _| {
-            run.paused_until = Some(run.clock.now().plus(Duration::from_mins(1)));
+            let mut overloaded = ended(run, 1, 429);
+            let Report::Ended(ended) = &mut overloaded else { unreachable!() };
+            ended.attempt.retry_after = Some(Duration::from_mins(1));
+            run.note(overloaded);
+            run.settling = Settling::new(run.target.clone(), run.ledger.clone(), 4);
         }),
+        ("a target that is gone", |run, _| _ = run.gate.see(TargetState::Gone, Duration::ZERO)),
     ];
     for (name, block) in blocks {
         let (_bench, mut run) = run(Order::None).await;
-        run.next_retry = Some(run.clock.now());
+        run.looking.retry_at(run.clock.now());
         assert_eq!(run.wake(), Duration::from_millis(1), "before: {name}");
         block(&mut run, full);
         assert_eq!(run.wake(), SLOW_TICK, "{name}");
@@ -126,24 +140,23 @@ async fn nothing_is_sent_while_outcomes_cannot_be_stored_and_none_is_lost() {
     run.after_reading(Ok(reading((1..=9).map(|s| due(s, 0)).collect(), Vec::new()))).unwrap();
     for sequence in 1..=2 {
         run.queue.next(&run.rule, 0, run.clock.uptime()).unwrap();
-        let outcome = ended(&run, sequence, Fate::Delivered);
-        run.note(outcome);
+        answer(&mut run, sequence, 200);
     }
-    let first = mem::take(&mut run.ended);
-    let third = ended(&run, 3, Fate::Delivered);
-    run.note(third);
-    run.after_settling(Err((StorageError::Full, first))).unwrap();
+    let first = run.settling.waiting();
+    answer(&mut run, 3, 200);
+    run.settling.after(Err((StorageError::Full, first))).unwrap();
 
     run.launch();
     assert!(run.flying.is_empty());
-    let waiting: Vec<Sequence> = run.ended.iter().map(|e| e.settlement.sequence).collect();
-    assert_eq!(waiting, [1, 2, 3]);
+    let waiting = run.settling.waiting();
+    let sequences: Vec<Sequence> = waiting.iter().map(|one| one.settlement.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3]);
     // The same rows read again are still held.
     run.after_reading(Ok(reading(vec![due(1, 0), due(2, 0)], Vec::new()))).unwrap();
     assert_eq!(run.queue.fresh(), 7);
 
-    run.settle();
-    run.after_settling(Ok(vec![1, 2, 3])).unwrap();
+    let released = run.settling.after(Ok(sequences)).unwrap();
+    run.after_settling(released);
     run.launch();
     assert_eq!(run.flying.len(), run.rule.slots);
 }
@@ -156,7 +169,7 @@ async fn a_pause_is_looked_for_also_when_nothing_more_fits_and_what_waits_is_let
     run.after_reading(Ok(reading(all, Vec::new()))).unwrap();
     assert!(run.queue.next(&run.rule, 0, run.clock.uptime()).is_some());
 
-    run.look_at_everything();
+    run.looking.anew();
     assert!(!run.may_read());
     run.read();
     let paused = Reading { state: TargetState::Paused, ..reading(Vec::new(), Vec::new()) };
@@ -164,4 +177,54 @@ async fn a_pause_is_looked_for_also_when_nothing_more_fits_and_what_waits_is_let
     run.after_reading(Ok(paused)).unwrap();
     run.launch();
     assert_eq!((run.queue.fresh(), run.queue.held(), run.flying.len()), (0, 1, 0));
+}
+
+/// Ten requests fail in a row.
+fn fail(run: &mut Run, from: Sequence) {
+    (from..from + 10).for_each(|sequence| answer(run, sequence, 502));
+}
+
+fn fates(run: &mut Run) -> Vec<(Sequence, Fate, Option<Turn>)> {
+    let waiting = run.settling.waiting();
+    let settlements = waiting.into_iter().map(|one| one.settlement);
+    settlements.map(|one| (one.sequence, one.fate, one.turn)).collect()
+}
+
+#[tokio::test]
+async fn a_failing_target_costs_no_delivery_its_place_and_what_waits_is_let_go() {
+    let (_bench, mut run) = run(Order::None).await;
+    run.after_reading(Ok(reading((1..=40).map(|s| due(s, 0)).collect(), Vec::new()))).unwrap();
+    (0..12).for_each(|_| _ = run.queue.next(&run.rule, 0, run.clock.uptime()));
+    fail(&mut run, 1);
+    answer(&mut run, 11, 502);
+    answer(&mut run, 12, 422);
+    let fates = fates(&mut run);
+    let turns: Vec<Option<Turn>> = fates.iter().map(|(_, _, turn)| *turn).collect();
+    assert_eq!(turns[..9], [None; 9]);
+    assert_eq!(turns[9..], [Some(Turn::Failing), None, Some(Turn::Recovered)]);
+    assert!(fates[..10].iter().all(|(_, fate, _)| matches!(fate, Fate::RetryAt(_))));
+    assert_eq!(fates[10].1, Fate::Held, "it was under way when the target was found failing");
+    assert!(matches!(fates[11].1, Fate::Dead(_)), "a rejection is about the delivery");
+    assert_eq!((run.queue.fresh(), run.queue.held()), (0, 12));
+}
+
+#[tokio::test]
+async fn a_failing_target_gets_one_delivery_at_a_time() {
+    let (bench, mut run) = run(Order::None).await;
+    fail(&mut run, 1);
+    assert!(!run.may_read_state(), "the ledger does not know yet");
+    run.settling.waiting();
+    run.after_settling(Vec::new());
+    assert!(!run.may_read(), "no probe is due");
+
+    bench.clock.advance(Duration::from_secs(2));
+    run.read();
+    assert!(run.reading.take().is_some());
+    let probe = Reading { state: TargetState::Failing, ..reading(vec![due(7, 3)], Vec::new()) };
+    run.after_reading(Ok(probe)).unwrap();
+    run.launch();
+    assert_eq!((run.flying.len(), run.opening()), (1, Opening::Closed));
+    run.looking.anew();
+    assert!(!run.may_read(), "one at a time");
+    assert_eq!(run.wake(), SLOW_TICK);
 }

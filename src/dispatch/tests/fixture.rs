@@ -21,16 +21,19 @@ use url::Url;
 
 use crate::config::{BatchConfig, Format, Order, RetryConfig, Signing, TargetConfig};
 use crate::dispatch::{Target, Worker};
+use crate::model::address::AddressPolicy;
 use crate::model::clock::Clock;
+use crate::model::delivery::{Attempt, Fate};
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route};
+use crate::model::outcome::Outcome;
 use crate::model::timestamp::Timestamp;
 use crate::storage::{
-    DeliveryFilter, DeliveryRow, Ingest, Ledger, StorageError, TargetId, TargetState,
+    DeliveryFilter, DeliveryRow, Ingest, Ledger, Settlement, StorageError, TargetId, TargetState,
 };
 
 /// Nothing here takes longer, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A request that the stub got.
 #[derive(Clone, Debug)]
@@ -133,6 +136,7 @@ pub(in crate::dispatch) fn config(url: &Url) -> TargetConfig {
         auth: None,
         signing: Signing::default(),
         concurrency: 4,
+        rate: None,
         timeout: Duration::from_secs(15),
         order: Order::None,
         batch: BatchConfig { max_events: 4, max_wait: Duration::from_millis(50) },
@@ -142,6 +146,8 @@ pub(in crate::dispatch) fn config(url: &Url) -> TargetConfig {
         },
         proxy: None,
         ca_file: None,
+        addresses: AddressPolicy::Ordinary,
+        own_events: false,
         enabled: true,
     }
 }
@@ -177,6 +183,27 @@ impl Bench {
         self.ledger.ingest(ingest).await.unwrap();
     }
 
+    /// Has every delivery as after a failed attempt: its retry is due.
+    pub(in crate::dispatch) async fn fail_all(&self) {
+        let now = self.clock.now();
+        let attempt = Attempt {
+            started_at: now,
+            duration: Duration::ZERO,
+            status: Some(503),
+            outcome: Outcome::of_status(503),
+            retry_after: None,
+            answer: None,
+        };
+        let rows = self.deliveries().await;
+        let settlements = rows.iter().map(|row| Settlement {
+            sequence: row.sequence,
+            attempt: attempt.clone(),
+            fate: Fate::RetryAt(now),
+            turn: None,
+        });
+        self.ledger.settle(self.target, settlements.collect()).await.unwrap();
+    }
+
     pub(in crate::dispatch) fn start(&self, config: TargetConfig) -> Working {
         let target = Target::new(self.target, config).unwrap();
         let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
@@ -198,6 +225,16 @@ impl Bench {
         self.ledger.reader().find_target("siem").await.unwrap().unwrap().1
     }
 
+    /// Waits until the ledger holds that state.
+    pub(in crate::dispatch) async fn until_state(&self, wanted: TargetState) {
+        let waiting = tokio::time::timeout(PATIENCE, async {
+            while self.state().await != wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waiting.await.unwrap_or_else(|_| panic!("never {wanted:?}"));
+    }
+
     /// Waits until the deliveries are as `wanted`; returns them.
     pub(in crate::dispatch) async fn until(
         &self,
@@ -215,7 +252,8 @@ impl Bench {
         if let Ok(rows) = waiting.await {
             return rows;
         }
-        panic!("not as wanted: {:?}", self.deliveries().await)
+        let rows = self.deliveries().await;
+        panic!("not as wanted, of {}: {:#?}", rows.len(), &rows[..rows.len().min(10)])
     }
 
     pub(in crate::dispatch) async fn until_delivered(&self) -> Vec<DeliveryRow> {

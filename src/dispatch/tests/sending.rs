@@ -10,7 +10,9 @@ use crate::config::{Auth, BatchConfig, Format, Order, RetryConfig, Secret, Signi
 use crate::dispatch::Target;
 use crate::dispatch::attempt::attempt;
 use crate::dispatch::request::Message;
+use crate::model::address::AddressPolicy;
 use crate::model::clock::Clock;
+use crate::model::outcome::{Outcome, Reason};
 use crate::model::signature::{
     StandardKey, TOLERANCE, VerifyKey, verify_greenlake, verify_standard,
 };
@@ -33,6 +35,30 @@ async fn readings_that_overlap_with_settling_send_nothing_twice() {
     let sent: Vec<String> = stub.so_far().iter().flat_map(Got::ids).collect();
     let distinct: HashSet<&String> = sent.iter().collect();
     assert_eq!((sent.len(), distinct.len()), (4000, 4000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_follows_another_sends_only_what_that_one_has_left() {
+    let stub = Stub::start(|_, _| status(200)).await;
+    let bench = Bench::new(Clock::system()).await;
+    for round in 0..3 {
+        let working = bench.start(config(&stub.url));
+        bench.ingest(round * 2, round * 2 + 1).await;
+        working.nudge.notify_one();
+        bench.until_delivered().await;
+        working.stop().await.unwrap();
+        // Stored while nobody works.
+        bench.ingest(round * 2 + 1, round * 2 + 2).await;
+    }
+    let working = bench.start(config(&stub.url));
+    bench.until_delivered().await;
+    bench.ingest(6, 7).await;
+    working.nudge.notify_one();
+    bench.until(|rows| rows.len() == 7 && rows.iter().all(|r| r.status == "delivered")).await;
+    working.stop().await.unwrap();
+    let mut sent: Vec<String> = stub.so_far().iter().flat_map(Got::ids).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, (0..7).map(|n| format!("e{n}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -200,6 +226,20 @@ async fn an_answer_without_end_is_bounded_and_its_status_counts() {
     assert_eq!(statuses, ["delivered", "delivered", "pending"]);
     assert_eq!(rows[2].last_status, Some(500));
     assert_eq!(stub.so_far().len(), 3);
+}
+
+#[tokio::test]
+async fn an_address_that_may_not_be_asked_is_a_failure_and_nothing_is_sent() {
+    let stub = Stub::start(|_, _| status(200)).await;
+    let config = TargetConfig { addresses: AddressPolicy::PublicOnly, ..config(&stub.url) };
+    let target = Target::new(1, config).unwrap();
+    let headers = target.headers.clone();
+    let message = Message { webhook_id: "e0".to_owned(), headers, body: Bytes::new() };
+    let made = attempt(&target, message, &Clock::system()).await;
+    assert_eq!((made.status, made.outcome), (None, Outcome::Retry(Reason::Address)));
+    let told = "address: 127.0.0.1 is a loopback address, which public_only = true refuses";
+    assert_eq!(made.answer.as_deref(), Some(told));
+    assert!(stub.so_far().is_empty());
 }
 
 #[tokio::test]

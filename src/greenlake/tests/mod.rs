@@ -4,3 +4,8 @@ mod auth;
 mod fetch;
 mod probe;
 mod stub;
+
+/// A source whose server is nowhere.
+pub(crate) fn source() -> crate::config::SourceConfig {
+    stub::source(&"http://127.0.0.1:1".parse().expect("a URL"))
+}

@@ -1,7 +1,7 @@
 //! What `check --online` says.
 
 use super::stub::{Asked, EMPTY_PAGE, Reply, SECRET, Stub, TOKEN, WORKSPACE, answer, grant};
-use crate::config::{ApiVersion, SourceConfig};
+use crate::config::{ApiVersion, CaFile, SourceConfig};
 use crate::greenlake::{Finding, probe};
 use crate::model::clock::Clock;
 
@@ -75,18 +75,27 @@ async fn a_network_fault_is_told_by_its_kind() {
     assert!(told[0].0.contains("through the proxy http://127.0.0.1"), "{told:?}");
     assert!(told[0].1.contains("host, port and proxy"), "{told:?}");
 
-    source.ca_file = Some("/nowhere/ca.pem".into());
+    source.ca_file = Some(CaFile::new("/nowhere/ca.pem".into()));
     let told = faults(&source).await;
     assert!(told[0].0.contains("/nowhere/ca.pem") && told[0].1.contains("ca_file"), "{told:?}");
 }
 
 #[tokio::test]
 async fn the_newer_version_without_a_service_is_told_what_it_misses() {
-    let stub = Stub::with_pages(|_| answer(200, "", EMPTY_PAGE)).await;
+    let stub = Stub::with_pages(|asked| {
+        let page = r#"{"count":2,"total":2,"items":[
+            {"id":"1","createdAt":"2024-12-20T12:34:53Z","application":{"id":"b","applicationName":"Backup"}},
+            {"id":"2","createdAt":"2024-12-20T12:34:53Z","application":{"id":"c"}}]}"#;
+        answer(200, "", if asked.target.contains("/v1/") { page } else { EMPTY_PAGE })
+    })
+    .await;
     let mut source = stub.source();
     source.api = ApiVersion::V2Beta1;
     let told = faults(&source).await;
-    assert!(told.len() == 1 && told[0].0.contains("platform logs only"), "{told:?}");
-    source.filter = "serviceOffer/id eq 'x'".to_owned();
+    assert!(told[0].0.contains("leaves them out: Backup (b), without a name (c)"), "{told:?}");
+    assert!(told[0].1.contains(r#"add "b", "c" to services"#), "{told:?}");
+    source.services.extend(["b".to_owned(), "c".to_owned()]);
     assert_eq!(faults(&source).await, []);
+    source.filter = "serviceOffer/id eq 'b'".to_owned();
+    assert!(faults(&source).await[0].0.contains("without a name (c)"));
 }

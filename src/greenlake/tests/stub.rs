@@ -145,6 +145,7 @@ pub(super) fn source(url: &Url) -> SourceConfig {
         token_auth: TokenAuth::Body,
         api: ApiVersion::V1,
         filter: String::new(),
+        services: vec!["platform".to_owned()],
         proxy: None,
         ca_file: None,
         poll: PollConfig {

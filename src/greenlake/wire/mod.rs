@@ -11,4 +11,4 @@ mod page;
 mod query;
 
 pub(crate) use page::read_page;
-pub(crate) use query::{filter_text, list_url};
+pub(crate) use query::{filter_text, list_url, names_service, service_terms};

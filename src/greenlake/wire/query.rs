@@ -2,9 +2,15 @@
 
 use url::Url;
 
-use crate::config::ApiVersion;
+use crate::config::{ApiVersion, PLATFORM, SERVICES_PER_FILTER, SourceConfig};
 use crate::greenlake::audit_log::Query;
 use crate::model::timestamp::Timestamp;
+
+/// What a filter calls the id of a service.
+const SERVICE_FIELD: &str = "serviceOffer/id";
+
+/// The id that stands for the platform (HPE developer portal, audit logs, filtering).
+const PLATFORM_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The list of `api` below `base`, whose own path is kept.
 pub(crate) fn list_url(base: &Url, api: ApiVersion) -> Url {
@@ -33,6 +39,39 @@ pub(crate) fn filter_text(query: &Query, filter: &str) -> String {
     text
 }
 
+/// The terms that, one request each, let through the logs of `services` and no others;
+/// one empty term where none is needed.
+///
+/// At most five ids stand in one term, and without any the API gives the platform's logs
+/// alone (HPE developer portal, audit logs v2beta1).
+pub(crate) fn service_terms(source: &SourceConfig) -> Vec<String> {
+    let needs_none = source.api == ApiVersion::V1
+        || source.services == [PLATFORM]
+        || source.filter.contains(SERVICE_FIELD);
+    if needs_none {
+        return vec![String::new()];
+    }
+    let quoted = |service: &String| format!("'{}'", service_id(service));
+    let term = |group: &[String]| {
+        let ids: Vec<String> = group.iter().map(quoted).collect();
+        format!("{SERVICE_FIELD} in ({})", ids.join(", "))
+    };
+    source.services.chunks(SERVICES_PER_FILTER).map(term).collect()
+}
+
+/// Whether `source`, of v2beta1, asks for the logs of the service with this id.
+pub(crate) fn names_service(source: &SourceConfig, id: &str) -> bool {
+    if source.filter.contains(SERVICE_FIELD) {
+        return source.filter.contains(&format!("'{id}'"));
+    }
+    source.services.iter().any(|service| service_id(service) == id)
+}
+
+/// The id that a service of the configuration has.
+fn service_id(service: &str) -> &str {
+    if service == PLATFORM { PLATFORM_ID } else { service }
+}
+
 impl Query {
     /// The URL that asks this of `list`, with `filter` as the user's own.
     pub(crate) fn url(&self, list: &Url, api: ApiVersion, filter: &str) -> Url {
@@ -42,7 +81,8 @@ impl Query {
             .append_pair("limit", &self.limit.to_string())
             .append_pair("offset", &self.offset.to_string());
         if api == ApiVersion::V2Beta1 {
-            // Its default is newest first; v1 has no choice.
+            // Its default is newest first, as v1 always has it: entries that turn up while
+            // we page would shift what is still to come.
             url.query_pairs_mut().append_pair("sort", "createdAt asc");
         }
         // A plus for a space is a rule of forms only; every server reads %20.
@@ -78,6 +118,36 @@ mod tests {
         ] {
             assert_eq!(filter_text(&query(narrow), filter), format!("{bounds}{tail}"));
         }
+    }
+
+    #[test]
+    fn services_are_asked_for_five_at_a_time() {
+        let source = |api, services: &[&str], filter: &str| SourceConfig {
+            api,
+            services: services.iter().map(|&service| service.to_owned()).collect(),
+            filter: filter.to_owned(),
+            ..crate::greenlake::tests::source()
+        };
+        let (v1, v2) = (ApiVersion::V1, ApiVersion::V2Beta1);
+        let one = "serviceOffer/id in ('00000000-0000-0000-0000-000000000000', 'b')";
+        let all = ["a", "b", "c", "d", "e", "f", "platform"];
+        let two = [
+            "serviceOffer/id in ('a', 'b', 'c', 'd', 'e')",
+            "serviceOffer/id in ('f', '00000000-0000-0000-0000-000000000000')",
+        ];
+        for (source, terms) in [
+            (source(v1, &["platform"], ""), &[""][..]),
+            (source(v2, &["platform"], ""), &[""]),
+            (source(v2, &["platform"], "serviceOffer/id eq 'x'"), &[""]),
+            (source(v2, &["platform", "b"], "category eq 'x'"), &[one]),
+            (source(v2, &all, ""), &two),
+            (source(v2, &["a"], ""), &["serviceOffer/id in ('a')"]),
+        ] {
+            assert_eq!(service_terms(&source), terms);
+        }
+        assert!(names_service(&source(v2, &["platform"], ""), PLATFORM_ID));
+        assert!(!names_service(&source(v2, &["platform"], "serviceOffer/id eq 'x'"), PLATFORM_ID));
+        assert!(names_service(&source(v2, &["platform"], "serviceOffer/id eq 'x'"), "x"));
     }
 
     #[test]

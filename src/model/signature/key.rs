@@ -9,6 +9,8 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 
+use crate::model::signature::sign_standard;
+
 /// As lenient as the base64 readers of other languages, so that a key which the other
 /// side takes is a key here: padding may be missing, unused bits may be set.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -23,8 +25,6 @@ pub(super) type KeyedHmac = Hmac<Sha256>;
 
 /// A key for [`sign_standard`]: `whsec_…` (HMAC-SHA256, scheme `v1`) or `whsk_…`
 /// (ed25519, scheme `v1a`). Does not print.
-///
-/// [`sign_standard`]: crate::model::signature::sign_standard
 #[derive(Clone)]
 pub struct StandardKey(pub(super) Signer);
 
@@ -60,6 +60,16 @@ impl StandardKey {
         Err(KeyError("a signing key starts with whsec_ or whsk_"))
     }
 }
+
+/// Keys are the same when they sign alike; both schemes sign the same text the same way.
+impl PartialEq for StandardKey {
+    fn eq(&self, other: &Self) -> bool {
+        let signed = |key: &Self| sign_standard(std::slice::from_ref(key), "", 0, b"");
+        signed(self) == signed(other)
+    }
+}
+
+impl Eq for StandardKey {}
 
 impl fmt::Debug for StandardKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -91,6 +91,43 @@ fn a_crowded_slice_comes_again_in_smaller_pieces() {
     }
 }
 
+/// Takes the plan to its end against a source with one entry in each second of `dense`.
+/// Requests that found too much, and requests in all.
+fn ask_through(mut plan: Plan, dense: Span) -> (u32, u32) {
+    let (mut in_vain, mut asked) = (0, 0);
+    while let Some(slice) = plan.next_slice() {
+        asked += 1;
+        let total = u64::try_from(slice.span.intersect(dense).secs()).unwrap();
+        if total > u64::from(LIMIT) {
+            in_vain += 1;
+            plan.crowded(slice, Some(total).filter(|total| *total < TOTAL_CAP));
+        } else {
+            plan.whole(slice, total);
+        }
+    }
+    (in_vain, asked)
+}
+
+#[test]
+fn a_stretch_that_is_dense_at_one_end_is_not_asked_for_whole_again_and_again() {
+    const MONTH: i64 = 31 * 86_400;
+    const END: i64 = HI - HOT;
+    const BEGIN: i64 = END - MONTH;
+    let mut quiet = Paces::default();
+    quiet.past.whole(MONTH, 0);
+    for (dense, in_vain_most) in [
+        (Span::new(END - 1_000, END), 6),
+        (Span::new(END - 50_000, END), 6),
+        (Span::new(BEGIN, BEGIN + 1_000), 6),
+        (Span::new(BEGIN + MONTH / 2, BEGIN + MONTH / 2 + 1_000), 12),
+    ] {
+        let (in_vain, asked) = ask_through(plan(&[part(BEGIN, END, None)], quiet), dense);
+        let least = u32::try_from(dense.secs()).unwrap() / LIMIT;
+        assert!(in_vain <= in_vain_most, "{dense:?}: {in_vain} of {asked} in vain");
+        assert!((least..=2 * least + 40).contains(&asked), "{dense:?}: {asked}, {least} would do");
+    }
+}
+
 #[test]
 fn a_failed_slice_is_left_for_the_next_run_which_asks_for_less() {
     let parts = [part(HI - 100, HI, None)];

@@ -17,8 +17,11 @@ struct Rig {
     nudge: Arc<Notify>,
     stop: CancellationToken,
     status: watch::Receiver<Status>,
-    task: tokio::task::JoinSet<Result<(), PollError>>,
+    settings: ScanSettings,
+    task: tokio::task::JoinSet<Result<Rigged, PollError>>,
 }
+
+type Rigged = Poller<FakeLog, FakeKeep>;
 
 impl Rig {
     fn start(schedule: Schedule) -> Self {
@@ -31,16 +34,35 @@ impl Rig {
             overlap: Duration::from_mins(2),
             page_limit: 2_000,
             min_free: 0,
-            targets: Vec::new(),
+            targets: watch::channel(Vec::new()).1,
         };
-        let scanner =
-            Scanner::new(settings, log.clone(), keep.clone(), clock.clone(), Arc::new(|| ()));
-        let timing = Timing { schedule, jitter: Duration::ZERO, first: Duration::ZERO };
+        let scanner = Scanner::new(
+            settings.clone(),
+            log.clone(),
+            keep.clone(),
+            clock.clone(),
+            Arc::new(|| ()),
+        );
+        let timing = Timing {
+            schedule,
+            jitter: Duration::ZERO,
+            first: Duration::ZERO,
+            phase: Duration::ZERO,
+        };
         let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let (poller, status) = Poller::new(scanner, timing, Arc::clone(&nudge));
-        let mut task = tokio::task::JoinSet::new();
-        task.spawn(poller.run(stop.clone()));
-        Self { clock, log, keep, nudge, stop, status, task }
+        let task = tokio::task::JoinSet::new();
+        let mut rig = Self { clock, log, keep, nudge, stop, status, settings, task };
+        rig.go(poller);
+        rig
+    }
+
+    fn go(&mut self, mut poller: Rigged) {
+        let stop = self.stop.clone();
+        self.task.spawn(async move {
+            poller.run(stop).await?;
+            Ok(poller)
+        });
     }
 
     async fn next_status(&mut self) -> Status {
@@ -61,7 +83,7 @@ impl Rig {
     }
 
     async fn end(&mut self) -> Result<(), PollError> {
-        self.task.join_next().await.unwrap().unwrap()
+        self.task.join_next().await.unwrap().unwrap().map(drop)
     }
 }
 
@@ -152,4 +174,81 @@ async fn a_cut_off_run_goes_on_at_once() {
     let status = rig.next_status().await;
     assert_eq!((status.problem.unwrap().reason, status.requests), (Reason::Budget, 42));
     assert!(rig.next_status().await.requests > 42, "without a nudge and without waiting");
+}
+
+impl Rig {
+    /// Stops the poller, lets `change` at it, and has it go on.
+    async fn change(&mut self, change: impl FnOnce(&mut Rigged)) {
+        self.stop.cancel();
+        let mut poller = self.task.join_next().await.unwrap().unwrap().unwrap();
+        change(&mut poller);
+        self.stop = CancellationToken::new();
+        self.go(poller);
+    }
+}
+
+fn timing(schedule: Schedule) -> Timing {
+    Timing {
+        schedule,
+        jitter: Duration::ZERO,
+        first: Duration::from_hours(1),
+        phase: Duration::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn another_schedule_counts_from_the_last_run() {
+    for (before, expected) in [
+        (Schedule::Interval(INTERVAL), 40),
+        // What a nudge or a cron line made is on no grid.
+        (Schedule::Cron("0 0 3 * * *".to_owned()), 45),
+    ] {
+        let mut rig = Rig::start(before);
+        let (settings, begin) = (rig.settings.clone(), rig.clock.uptime());
+        rig.next_status().await;
+        rig.clock.advance(Duration::from_secs(35));
+        rig.nudge().await;
+        rig.next_status().await;
+        let every = timing(Schedule::Interval(Duration::from_secs(10)));
+        rig.change(|poller| {
+            poller.change(settings, every, None);
+            let NextRun { at, not_before } = poller.next.unwrap();
+            assert_eq!(
+                (at.saturating_sub(begin).as_secs(), not_before),
+                (expected, Duration::ZERO)
+            );
+        })
+        .await;
+        rig.clock.advance(Duration::from_secs(10));
+        rig.nudge().await;
+        rig.next_status().await;
+        assert_eq!(rig.asked().last(), Some(&45), "it goes on");
+    }
+}
+
+#[tokio::test]
+async fn other_credentials_end_the_pause_that_bad_ones_caused() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    for is_throttled in [false, true] {
+        let message = "no".to_owned();
+        let fault = if is_throttled {
+            FetchError::Throttled { wait: Duration::from_mins(5), message }
+        } else {
+            FetchError::AuthFailed { message }
+        };
+        rig.log.state().faults.push_back(Some(fault));
+        rig.clock.advance(INTERVAL);
+        rig.nudge().await;
+        assert!(rig.next_status().await.problem.is_some());
+        let (settings, log, before) = (rig.settings.clone(), rig.log.clone(), rig.asked().len());
+        let every = timing(Schedule::Interval(INTERVAL));
+        rig.change(|poller| poller.change(settings, every, Some(log))).await;
+        if is_throttled {
+            rig.nudge().await;
+            assert_eq!(rig.asked().len(), before, "the source asked for a pause");
+        } else {
+            assert_eq!(rig.next_status().await.problem, None, "at once");
+        }
+    }
 }

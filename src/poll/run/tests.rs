@@ -1,13 +1,16 @@
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::*;
 use crate::greenlake::FetchError;
 use crate::model::clock::Clock;
 use crate::poll::fake::{Dice, FakeKeep, FakeLog, Quirk, make_entry};
 use crate::poll::gap::{GAP_TYPE, RETENTION_SECS};
-use crate::poll::{DryRun, ScanSettings};
+use crate::poll::{DryRun, Past, ScanSettings};
 use crate::storage::{Ledger, StorageError};
 
 const START: i64 = 1_750_000_000;
@@ -42,7 +45,7 @@ impl Rig {
             overlap: secs(OVERLAP.unsigned_abs()),
             page_limit,
             min_free: 1_000,
-            targets: vec!["siem".to_owned()],
+            targets: watch::channel(vec!["siem".to_owned()]).1,
         };
         let wakes = Arc::new(AtomicU64::new(0));
         let scanner = scanner(&settings, &log, &keep, &clock, &wakes);
@@ -63,7 +66,9 @@ impl Rig {
             if report.problem.is_none() {
                 return report;
             }
-            self.clock.advance(secs(1));
+            // A second that was given up is tried again after an hour.
+            let is_stuck = reason(&report) == Some(Reason::Incomplete);
+            self.clock.advance(secs(if is_stuck { 3_600 } else { 1 }));
         }
         panic!("it never gets complete");
     }
@@ -176,6 +181,35 @@ async fn nothing_is_lost_while_lateness_stays_below_the_overlap() {
     for seed in 0..60 {
         live(seed).await;
     }
+}
+
+#[tokio::test]
+async fn reading_the_past_is_told_to_its_end_also_across_an_interruption() {
+    let mut rig = Rig::new(Start::Back(secs(90 * 86_400)), 100);
+    for day in 0..90 {
+        rig.add(150, START - day * 86_400 - 5);
+    }
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let watch = |rig: &mut Rig| {
+        let told = Arc::clone(&told);
+        let scanner = scanner(&rig.settings, &rig.log, &rig.keep, &rig.clock, &rig.wakes);
+        rig.scanner = scanner.telling(Arc::new(move |past| told.lock().unwrap().push(*past)));
+    };
+    watch(&mut rig);
+    assert_eq!(reason(&rig.run().await), Some(Reason::Budget));
+    let before = std::mem::take(&mut *told.lock().unwrap());
+    assert!(before.is_sorted_by_key(Past::percent));
+    let (first, last) = (before[0], before.last().unwrap());
+    assert_eq!((first.events, first.percent()), (0, 0));
+    assert!(last.left_secs < first.left_secs && last.left_secs > 0, "{last}");
+
+    watch(&mut rig);
+    rig.run_until_complete().await;
+    let after = told.lock().unwrap();
+    assert!(after[0].whole_secs <= last.left_secs, "what is read is not read again");
+    assert_eq!(after.last().unwrap().percent(), 100);
+    assert_eq!(rig.stored(), 90 * 150);
+    assert!(rig.scanner.past.is_none());
 }
 
 #[tokio::test]
@@ -637,11 +671,63 @@ async fn the_ledger_keeps_what_runs_bring_over_a_restart() {
         let report = scanner.run_through(&CancellationToken::new()).await.unwrap();
         assert_eq!(report.problem, None);
         assert_eq!(ledger.reader().count_events().await.unwrap().0, 100);
-        assert_eq!(ledger.reader().count_pending().await.unwrap(), 100);
+        assert_eq!(ledger.reader().count_pending(1_000).await.unwrap(), 100);
         let coverage = ledger.find_coverage("production").await.unwrap().unwrap();
         assert_eq!(Some(Timestamp::from_secs(coverage.watermark)), report.watermark);
         drop(scanner);
         ledger.close().await;
         rig.clock.advance(secs(30));
+    }
+}
+
+const PARTS: [&str; 2] = ["hasDetails eq 'true'", "hasDetails eq 'false'"];
+
+#[tokio::test]
+async fn a_slice_in_parts_counts_as_read_only_with_the_last_of_them() {
+    let clock = Clock::manual(Timestamp::from_secs(START));
+    let log = FakeLog::new(clock.clone()).in_parts(&PARTS);
+    let mut rig = Rig::with_log(log, clock, Start::Back(secs(60)), 20);
+    rig.log.state().takes = secs(2);
+    rig.add(10, START - 30);
+    rig.log.state().faults = VecDeque::from([None, None, Some(unavailable())]);
+
+    let report = rig.run().await;
+    assert_eq!(reason(&report), Some(Reason::Unavailable));
+    assert_eq!(rig.stored(), 5);
+    let coverage = rig.keep.state().coverage.clone().unwrap();
+    assert_eq!((coverage.scans, coverage.watermark), (Vec::new(), coverage.start));
+
+    rig.forget();
+    rig.clock.advance(secs(5));
+    assert_eq!(rig.run().await.problem, None);
+    assert_eq!(rig.stored(), 10);
+    // As of the first question about it, though it counts with the second.
+    let queries = rig.log.state().queries.clone();
+    let scans = rig.keep.state().coverage.clone().unwrap().scans;
+    for pair in queries.chunks(2) {
+        assert_eq!(pair[0].1.span, pair[1].1.span);
+        let is_first = |scan: &&Scan| !scan.span.intersect(pair[0].1.span).is_empty();
+        let scan = scans.iter().find(is_first).expect("it is covered");
+        assert_eq!(scan.asked_at, pair[0].0.secs());
+    }
+    assert!(rig.keep.outcomes().chunks(2).all(|pair| pair == ["page", "complete"]));
+}
+
+#[tokio::test]
+async fn a_crowded_second_in_parts_is_read_part_by_part() {
+    let clock = Clock::manual(Timestamp::from_secs(START));
+    let log = FakeLog::new(clock.clone()).in_parts(&PARTS);
+    let mut rig = Rig::with_log(log, clock, Start::Back(secs(60)), 4);
+    rig.add(19, START - 30);
+    rig.run_until_complete().await;
+    assert_eq!(rig.stored(), 19);
+    assert!(
+        rig.log.state().queries[1..]
+            .iter()
+            .all(|(_, query)| { PARTS.contains(&query.narrow.as_str()) })
+    );
+    for term in PARTS {
+        let is_deep = |(_, query): &(Timestamp, Query)| query.narrow == term && query.offset > 0;
+        assert!(rig.log.state().queries.iter().any(is_deep), "{term}");
     }
 }

@@ -59,7 +59,8 @@ impl Setup {
         Self { log: filter.to_owned(), ..self }
     }
 
-    fn text(&self) -> String {
+    /// The text of the file.
+    pub(crate) fn text(&self) -> String {
         let Self { source, poll, targets, log } = self;
         format!(
             "[storage]\npath = \"ledger.db\"\nmin_free = \"1MiB\"\n\n\
@@ -88,7 +89,27 @@ impl Home {
 
     /// Replaces the configuration; running processes keep theirs.
     pub(crate) fn set_up(&self, setup: &Setup) {
-        self.write("config.toml", &setup.text());
+        self.replace("config.toml", &setup.text());
+    }
+
+    /// Replaces a file at one go: nobody reads half of it.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        let new = format!("{name}.new");
+        self.write(&new, text);
+        std::fs::rename(self.path().join(new), self.path().join(name)).expect("it is there");
+    }
+
+    /// Has a daemon read another configuration, and waits until it has taken or refused it.
+    /// Its log must be at `info` at least.
+    pub(crate) async fn reload(&self, daemon: &Process, setup: &Setup) {
+        let answers = || {
+            let said = daemon.stderr();
+            said.matches("reloaded: ").count() + said.matches("was not taken").count()
+        };
+        let before = answers();
+        self.set_up(setup);
+        daemon.hang_up();
+        until("the daemon answers to SIGHUP", SOON, || answers() > before).await;
     }
 
     /// Sets an environment variable for all later processes.
@@ -111,9 +132,21 @@ impl Home {
 
     /// Starts any command.
     pub(crate) fn start(&self, args: &[&str]) -> Process {
+        self.start_with(args, &[])
+    }
+
+    /// Starts any command with further environment variables.
+    pub(crate) fn start_with(&self, args: &[&str], more: &[(String, String)]) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let name = format!("{number:03}-{}", args.first().unwrap_or(&"none"));
-        Process::start(self.path(), &name, args, &self.variables)
+        Process::start(self.path(), &name, args, &[&self.variables[..], more].concat())
+    }
+
+    /// Starts a program that becomes ours in the end.
+    pub(crate) fn start_as(&self, program: &str, args: &[&str]) -> Process {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{number:03}-{program}");
+        Process::start_as(program, self.path(), &name, args, &self.variables)
     }
 
     /// Starts the daemon; it may not be ready yet.
@@ -145,10 +178,19 @@ impl Home {
     /// Waits until no delivery is pending: targets have their last event a moment before
     /// the ledger knows.
     pub(crate) async fn until_settled(&self, limit: Duration) {
+        self.until_settled_but(&[], limit).await;
+    }
+
+    /// The same, for all targets but some.
+    pub(crate) async fn until_settled_but(&self, others: &[&str], limit: Duration) {
+        let others: Vec<String> = others.iter().map(|name| format!("'{name}'")).collect();
+        let pending = format!(
+            "SELECT count(*) FROM delivery_log WHERE status = 'pending' AND target NOT IN ({})",
+            others.join(", ")
+        );
         eventually("nothing is pending", limit, async || {
             let mut audit = Audit::live(self).await;
-            let pending = "SELECT count(*) FROM delivery WHERE status = 'pending'";
-            (audit.value::<i64>(pending).await == 0).then_some(())
+            (audit.value::<i64>(&pending).await == 0).then_some(())
         })
         .await;
     }

@@ -39,10 +39,21 @@ impl Process {
         args: &[&str],
         variables: &[(String, String)],
     ) -> Self {
+        Self::start_as(env!("CARGO_BIN_EXE_tailwater"), folder, name, args, variables)
+    }
+
+    /// The same for a `program` that becomes ours in the end.
+    pub(crate) fn start_as(
+        program: &str,
+        folder: &Path,
+        name: &str,
+        args: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let (stdout, stderr) =
             (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         let create = |path: &Path| File::create(path).expect("the folder can be written to");
-        let child = Command::new(env!("CARGO_BIN_EXE_tailwater"))
+        let child = Command::new(program)
             .args(args)
             .current_dir(folder)
             .env_clear()
@@ -71,8 +82,44 @@ impl Process {
 
     /// Asks it to stop: SIGTERM.
     pub(crate) fn term(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops it in the middle of whatever it does: SIGSTOP. It stands still on return.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        // Takes microseconds, and the moment must not depend on a timer.
+        while !self.stands_still() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it go on: SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Whether every thread has stopped, or the process is gone.
+    fn stands_still(&self) -> bool {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else {
+            return true;
+        };
+        tasks.flatten().all(|task| {
+            let stat = read(&task.path().join("stat"));
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            state.is_none_or(|state| "TtZX".contains(state))
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process has an id"), Signal::TERM).expect("it is ours");
+        kill_process(pid.expect("a process has an id"), signal).expect("it is ours");
+    }
+
+    /// Has it read its configuration again: SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has an id"), Signal::HUP).expect("it is ours");
     }
 
     /// Ends it in the middle of whatever it does: SIGKILL. It is gone on return.
@@ -98,8 +145,17 @@ impl Process {
 
     /// Resident memory in MiB (`/proc`, `VmRSS`).
     pub(crate) fn resident_mib(&self) -> u64 {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// The most memory in MiB that it has ever had resident (`/proc`, `VmHWM`).
+    pub(crate) fn peak_mib(&self) -> u64 {
+        self.memory_mib("VmHWM:")
+    }
+
+    fn memory_mib(&self, name: &str) -> u64 {
         let status = read(Path::new(&format!("/proc/{}/status", self.pid())));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.expect("it runs") / 1024
     }
