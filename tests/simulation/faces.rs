@@ -10,11 +10,18 @@ use tailwater::model::timestamp::Timestamp;
 use tailwater::poll::{Keep, Log};
 use tailwater::storage::{Ingest, Ingested, PollRequest, StorageError};
 
-use crate::world::{Fate, Shared, World, index_of, lock};
+use crate::world::{Fate, Shared, World, failure, index_of, lock, refusal};
 
-/// Does `work` unless fate is against it.
-async fn live<T: Send>(world: &Shared, work: impl FnOnce(&mut World) -> T + Send) -> T {
+/// Does `work` unless fate is against it; `failure` is how it fails, by number.
+async fn live<T: Send, E: Send>(
+    world: &Shared,
+    failure: fn(u64) -> E,
+    work: impl FnOnce(&mut World) -> Result<T, E> + Send,
+) -> Result<T, E> {
     let fate = lock(world).turn();
+    if let Some(Fate::Fails(way)) = fate {
+        return Err(failure(way));
+    }
     if fate == Some(Fate::DiesBefore) {
         pending::<()>().await;
     }
@@ -35,7 +42,7 @@ pub(crate) struct SimLog {
 impl Log for SimLog {
     async fn fetch(&self, query: &Query) -> Result<Page, FetchError> {
         let (index, query) = (self.index, query.clone());
-        live(&self.world, move |world| world.fetch(index, &query)).await
+        live(&self.world, refusal, move |world| world.fetch(index, &query)).await
     }
 
     fn server_now(&self) -> Timestamp {
@@ -52,11 +59,11 @@ pub(crate) struct SimKeep(pub(crate) Shared);
 
 impl Keep for SimKeep {
     async fn ingest(&self, ingest: Ingest) -> Result<Ingested, StorageError> {
-        live(&self.0, move |world| world.ingest(ingest)).await
+        live(&self.0, failure, move |world| world.ingest(ingest)).await
     }
 
     async fn log_request(&self, _source: &str, _request: PollRequest) -> Result<(), StorageError> {
-        live(&self.0, |world| {
+        live(&self.0, failure, |world| {
             let fails = world.is_rough && world.dice.one_in(world.odds.store_fails);
             if fails { Err(StorageError::Busy) } else { Ok(()) }
         })
@@ -65,7 +72,7 @@ impl Keep for SimKeep {
 
     async fn find_coverage(&self, source: &str) -> Result<Option<Coverage>, StorageError> {
         let index = index_of(source);
-        live(&self.0, move |world| Ok(world.sources[index].shelf.coverage.clone())).await
+        live(&self.0, failure, move |world| Ok(world.sources[index].shelf.coverage.clone())).await
     }
 
     fn free_space(&self) -> io::Result<u64> {

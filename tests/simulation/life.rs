@@ -38,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) runs: u64,
     pub(crate) requests: u64,
     pub(crate) crashes: u64,
+    /// The story's one blow found no call any more.
+    pub(crate) is_untouched: bool,
 }
 
 impl Outcome {
@@ -95,6 +97,7 @@ impl<'a> Life<'a> {
         let clock = Clock::manual(Timestamp::from_micros(BEGIN));
         let mut world = World::new(clock.clone(), dice.fork(), story.odds.clone());
         world.journal = aloud.then(|| story.to_string());
+        world.fate = story.blow;
         let span = story.interval * i64::try_from(story.runs).expect("few runs");
         let mut settings = Vec::new();
         for (index, of) in story.sources.iter().enumerate() {
@@ -152,6 +155,7 @@ impl<'a> Life<'a> {
         }
         {
             let mut world = lock(&self.world);
+            self.outcome.is_untouched = world.fate.is_some();
             (world.is_rough, world.fate, world.free) = (false, None, u64::MAX);
             world.tell(|| "nothing goes wrong any more".to_owned());
         }

@@ -12,6 +12,7 @@
 
 mod cloud;
 mod dice;
+mod each_call;
 mod faces;
 mod life;
 mod peers;

@@ -7,7 +7,7 @@ use tailwater::poll::gap::RETENTION_SECS;
 
 use crate::cloud::{Cloud, Lie, SECOND, Ties};
 use crate::dice::Dice;
-use crate::world::Odds;
+use crate::world::{Fate, Odds};
 
 /// When every story begins, by the machine's true time.
 pub(crate) const BEGIN: i64 = 1_750_000_000 * SECOND;
@@ -60,6 +60,8 @@ pub(crate) struct Story {
     /// Before a run in so many the disk is full.
     pub(crate) no_room: u64,
     pub(crate) odds: Odds,
+    /// What happens once, and how many calls pass before it.
+    pub(crate) blow: Option<(u64, Fate)>,
     pub(crate) sources: Vec<SourceStory>,
 }
 
@@ -81,7 +83,7 @@ impl Story {
         let sources = (0..count).map(|_| SourceStory::new(&mut dice, span)).collect();
         let (crashes, absences) = (dice.pick(&[0, 10, 3]), dice.pick(&[0, 0, 12]));
         let no_room = dice.pick(&[0, 0, 10]);
-        Self { seed, interval, runs, crashes, absences, no_room, odds, sources }
+        Self { seed, interval, runs, crashes, absences, no_room, odds, blow: None, sources }
     }
 }
 
@@ -193,13 +195,16 @@ impl SourceStory {
 
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, interval, runs, crashes, absences, no_room, odds, sources } = self;
+        let Self { seed, interval, runs, crashes, absences, no_room, odds, blow, sources } = self;
         writeln!(f, "seed {seed}: {runs} runs, one every {interval} s")?;
         writeln!(
             f,
             "  one run in … ends in a crash {crashes}, follows an absence {absences}, finds the disk full {no_room}"
         )?;
         writeln!(f, "  one call in … {odds:?}")?;
+        if let Some((after, blow)) = blow {
+            writeln!(f, "  the call after {after} others {blow:?}")?;
+        }
         for (index, source) in sources.iter().enumerate() {
             writeln!(f, "  source {index}: {source:?}")?;
         }

@@ -38,6 +38,8 @@ pub(crate) enum Fate {
     DiesAfter,
     /// SIGTERM.
     Stops,
+    /// It fails in one of the ways that it can; which one, by number.
+    Fails(u64),
 }
 
 /// One source: its cloud, what the process knows of its time, and what is kept of it.
@@ -162,6 +164,7 @@ impl World {
                 self.is_dead = true;
                 Some(fate)
             }
+            Fate::Fails(_) => Some(fate),
         }
     }
 
@@ -240,26 +243,21 @@ impl World {
             return None;
         }
         let source = &self.sources[index];
-        let message = || "as the story has it".to_owned();
         if source.outages.iter().any(|(from, until)| (*from..*until).contains(&at)) {
-            return Some(FetchError::Unavailable { status: None, message: message() });
+            return Some(FetchError::Unavailable { status: None, message: told() });
         }
         if source.poison.is_some_and(|second| query.span.contains(second)) {
-            return Some(FetchError::Unavailable { status: Some(500), message: message() });
+            return Some(FetchError::Unavailable { status: Some(500), message: told() });
         }
         if !self.dice.one_in(self.odds.fetch_fails) {
             return None;
         }
         Some(match self.dice.below(7) {
-            0 => FetchError::AuthFailed { message: message() },
-            1 => FetchError::Forbidden { message: message() },
-            2 => FetchError::Rejected { status: 400, message: message() },
-            3 | 4 => FetchError::Unavailable { status: Some(503), message: message() },
-            5 => FetchError::Unreadable { message: message() },
-            _ => {
+            6 => {
                 let wait = Duration::from_secs(self.dice.below(90));
-                FetchError::Throttled { wait, message: message() }
+                FetchError::Throttled { wait, message: told() }
             }
+            way => refusal(way),
         })
     }
 
@@ -291,6 +289,32 @@ impl World {
             }
         }
     }
+}
+
+/// How a request can fail, by number; those that do without a wait are below 6.
+pub(crate) fn refusal(way: u64) -> FetchError {
+    let message = told();
+    match way {
+        0 => FetchError::AuthFailed { message },
+        1 => FetchError::Forbidden { message },
+        2 => FetchError::Rejected { status: 400, message },
+        3 | 4 => FetchError::Unavailable { status: Some(503), message },
+        5 => FetchError::Unreadable { message },
+        _ => FetchError::Throttled { wait: Duration::from_secs(20), message },
+    }
+}
+
+/// How the ledger can fail, by number.
+pub(crate) fn failure(way: u64) -> StorageError {
+    match way % 3 {
+        0 => StorageError::Closed,
+        1 => StorageError::Busy,
+        _ => StorageError::Full,
+    }
+}
+
+fn told() -> String {
+    "as the story has it".to_owned()
 }
 
 /// The name of source number `index`.
