@@ -17,8 +17,9 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// First pause when somebody has to mend something; doubles.
 const SLOW_RETRY: Duration = Duration::from_secs(5);
 
-/// Pause before looking again whether the disk has room.
-const ROOM_RETRY: Duration = Duration::from_secs(10);
+/// Pause before looking again whether the disk has room: it is back at work well within
+/// ten seconds.
+const ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// No pause is shorter: what fails at once must not become a hot loop.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
@@ -182,7 +183,7 @@ mod tests {
             assert_eq!(at(reason, None, 1, 0.5), None);
         }
         assert_eq!(at(R::Budget, None, 1, 0.5), Some(s(0)));
-        assert_eq!(at(R::NoRoom, None, 9, 0.5), Some(s(10)));
+        assert_eq!(at(R::NoRoom, None, 9, 0.5), Some(s(5)));
         assert_eq!(at(R::Throttled, Some(48), 1, 0.0), Some(s(48)));
         assert_eq!(at(R::Throttled, None, 1, 0.0), Some(MIN_PAUSE));
         for reason in [R::Unavailable, R::Unreadable, R::LedgerBusy] {
