@@ -1,22 +1,32 @@
 //! kill -9 at random times under load: the ledger always opens and is whole, no entry is
 //! missing anywhere, and what comes twice was under way when the process died.
 //!
-//! `TAILWATER_KILLS=1000 TAILWATER_SEED=7 cargo test --test it crash` for more of it, or
-//! for the same again.
+//! `TAILWATER_KILLS=1000 TAILWATER_SEED=7 cargo test --test it kill_9 -- --nocapture` for
+//! more of it, or for the same again; `.ci/run kills` runs the thousand.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tailwater::simulator::faults::{Fault, FaultKind};
 use tailwater::simulator::sink::{SinkFault, SinkSettings};
 use tailwater::simulator::traffic::Late;
 use tailwater::simulator::{Settings, Traffic, UNLIMITED};
 use tokio::time::sleep;
 
-use crate::support::{Audit, CloudServer, Home, SOON, Setup, SinkServer, until};
+use crate::support::wal::{Wal, is_writing};
+use crate::support::{Audit, CloudServer, Home, Process, SOON, Setup, SinkServer, number, until};
 
 /// In the ordinary run.
-const KILLS: u64 = 30;
+const KILLS: u64 = 60;
+
+/// Kills of one ledger; then a fresh one, so that checking all of it stays cheap.
+const KILLS_PER_LEDGER: u64 = 40;
+
+/// Ledgers at the same time: one a core.
+const LANES: u64 = 2;
 
 /// Requests at once to each target.
 const CONCURRENCY: u64 = 4;
@@ -44,36 +54,99 @@ struct Target {
     before: (u64, u64),
 }
 
+/// What many kills came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Toll {
+    kills: u64,
+    /// Kills that found deliveries under way.
+    busy: u64,
+    /// Kills of a process that had been stopped just before, to look at it.
+    looked_at: u64,
+    /// Of those, the ones inside a writing transaction.
+    inside: u64,
+    /// Logs that ended with frames of a transaction that was never finished.
+    torn: u64,
+    /// Whole transactions in the logs.
+    transactions: u64,
+    events: u64,
+    repeats: u64,
+}
+
+impl Toll {
+    fn add(&mut self, other: Self) {
+        self.kills += other.kills;
+        self.busy += other.busy;
+        self.looked_at += other.looked_at;
+        self.inside += other.inside;
+        self.torn += other.torn;
+        self.transactions += other.transactions;
+        self.events += other.events;
+        self.repeats += other.repeats;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_under_load_loses_nothing_and_repeats_only_what_was_under_way() {
     let kills = number("TAILWATER_KILLS").unwrap_or(KILLS);
     let seed = number("TAILWATER_SEED").unwrap_or_else(rand::random);
     println!("TAILWATER_KILLS={kills} TAILWATER_SEED={seed}");
+    let began = Instant::now();
+    let next = AtomicU64::new(0);
+    let lanes = (0..LANES).map(|_| async {
+        let mut toll = Toll::default();
+        loop {
+            let ledger = next.fetch_add(1, Ordering::Relaxed);
+            let left = kills.saturating_sub(ledger * KILLS_PER_LEDGER);
+            if left == 0 {
+                return toll;
+            }
+            let seed = seed.wrapping_add(ledger);
+            toll.add(life_of_a_ledger(seed, left.min(KILLS_PER_LEDGER)).await);
+        }
+    });
+    let mut toll = Toll::default();
+    for lane in join_all(lanes).await {
+        toll.add(lane);
+    }
+    println!("{toll:?}, {:.0?}", began.elapsed());
+    assert_eq!(toll.kills, kills);
+    assert!(4 * toll.busy >= kills, "too few kills hit deliveries under way");
+    assert!(20 * toll.inside >= toll.looked_at, "too few kills landed inside a transaction");
+}
+
+/// Kills the daemons of one ledger, one after the other; the last one may finish.
+async fn life_of_a_ledger(seed: u64, kills: u64) -> Toll {
     let mut rng = StdRng::seed_from_u64(seed);
     let traffic = Traffic { late: LATE, ..Traffic::default() };
     let requests_per_minute = UNLIMITED;
     let cloud =
         CloudServer::with(Settings { seed, traffic, requests_per_minute, ..Settings::default() })
             .await;
+    for kind in [FaultKind::CutBody, FaultKind::ServerError, FaultKind::HangUp] {
+        cloud.cloud.faults().add(Fault::new(kind).probability(0.05));
+    }
     let mut targets = targets().await;
     let home = Home::new(&set_up(&cloud, &targets));
 
-    let feed = cloud.feed(60, Duration::from_millis(150));
-    let mut busy = 0;
-    for _ in 0..kills {
+    let feed = cloud.feed(20, Duration::from_millis(100));
+    let mut toll = Toll::default();
+    for number in 0..kills {
         let arrived = arrivals(&targets);
         let daemon = home.start_daemon();
         // Two thirds of the kills are aimed at deliveries, the others come at any time
         // from the first instruction on.
+        let mut pause = rng.random_range(0..300);
         if rng.random_ratio(2, 3) {
             until("deliveries are under way", SOON, || arrivals(&targets) > arrived).await;
+            pause = rng.random_range(0..250);
         }
         // Waits for nothing: the moment of death is what is to vary.
-        sleep(Duration::from_millis(rng.random_range(0..300))).await;
-        daemon.kill();
-        busy += u64::from(check_after_kill(&home, &cloud, &mut targets).await);
+        sleep(Duration::from_millis(pause)).await;
+        kill(&home, daemon, number % 2 == 0, &mut toll);
+        toll.busy += u64::from(check_after_kill(&home, &cloud, &mut targets).await);
     }
     drop(feed);
+    cloud.cloud.faults().set(Vec::new());
     for target in &targets {
         target.server.sink.faults().clear();
     }
@@ -84,9 +157,29 @@ async fn kill_9_under_load_loses_nothing_and_repeats_only_what_was_under_way() {
     }
     home.until_settled(SOON).await;
     home.stop(daemon, SOON).await;
-
     check_at_the_end(&home, &cloud, &targets).await;
-    assert!(3 * busy >= kills, "{busy} of {kills} kills hit deliveries under way");
+    for report in targets.iter().map(|target| target.server.report()) {
+        toll.events += report.events;
+        toll.repeats += report.repeats;
+    }
+    toll
+}
+
+/// Kills the daemon, and notes in what it was interrupted. Half of them are stopped first:
+/// what a process has locked can be seen only while it is alive.
+fn kill(home: &Home, daemon: Process, look: bool, toll: &mut Toll) {
+    if look {
+        daemon.freeze();
+        toll.looked_at += 1;
+        toll.inside += u64::from(is_writing(&home.ledger()));
+    }
+    daemon.kill();
+    toll.kills += 1;
+    let bytes = std::fs::read(home.ledger().with_extension("db-wal")).unwrap_or_default();
+    if let Some(wal) = Wal::read(&bytes) {
+        toll.torn += u64::from(wal.unfinished() > 0);
+        toll.transactions += wal.transactions() as u64;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,22 +197,11 @@ async fn kill_9_while_the_ledger_is_made_leaves_one_that_the_next_start_takes() 
         let daemon = home.start_daemon();
         sleep(Duration::from_micros(rng.random_range(0..60_000))).await;
         daemon.kill();
-        half_made += u64::from(home.ledger().exists() && !is_made(&home).await);
+        half_made +=
+            u64::from(home.ledger().exists() && !Audit::of_copy(&home).await.is_made().await);
         home.stop(home.run_daemon().await, SOON).await;
     }
     println!("{half_made} of {KILLS} ledgers were half made");
-}
-
-/// Whether the ledger has its tables and its first row.
-async fn is_made(home: &Home) -> bool {
-    let mut audit = Audit::of_copy(home).await;
-    let made = "SELECT count(*) FROM sqlite_schema WHERE name = 'history'";
-    audit.value::<i64>(made).await > 0
-        && audit.value::<i64>("SELECT count(*) FROM ledger").await > 0
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
 async fn targets() -> [Target; 3] {
@@ -156,10 +238,10 @@ async fn check_after_kill(home: &Home, cloud: &CloudServer, targets: &mut [Targe
     if !home.ledger().exists() {
         return false;
     }
-    if !is_made(home).await {
+    let mut audit = Audit::of_copy(home).await;
+    if !audit.is_made().await {
         return false;
     }
-    let mut audit = Audit::of_copy(home).await;
     audit.check(&cloud.cloud.made(), 3).await;
     for target in targets {
         let delivered = audit.deliveries(target.name, "delivered").await;
@@ -182,7 +264,6 @@ async fn check_at_the_end(home: &Home, cloud: &CloudServer, targets: &[Target]) 
         assert_eq!(server.ids(), cloud.ids(), "{name}");
         assert_eq!(audit.deliveries(name, "delivered").await, cloud.ids(), "{name}");
         let report = server.report();
-        println!("{name}: {} events, {} repeats", report.events, report.repeats);
         assert_eq!(report.gaps, 0, "{name}: sequences have holes");
         assert_eq!(report.unreadable, 0, "{name}");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use tailwater::simulator::entry::Made;
 use tempfile::TempDir;
@@ -47,8 +47,15 @@ impl Audit {
         Self::open(&copy.path().join("ledger.db"), Some(copy)).await
     }
 
+    /// Looks at any ledger; its log is rolled forward.
+    pub(crate) async fn of(path: &Path) -> Self {
+        Self::open(path, None).await
+    }
+
     async fn open(path: &Path, copy: Option<TempDir>) -> Self {
         let options = SqliteConnectOptions::new().filename(path);
+        // A copy that nobody else needs: closing it must not wait for the disk.
+        let options = options.synchronous(SqliteSynchronous::Off);
         Self { connection: options.connect().await.expect("the ledger opens"), _copy: copy }
     }
 
@@ -86,6 +93,13 @@ impl Audit {
             "SELECT event_id FROM delivery_log WHERE target = '{target}' AND status = '{status}'"
         );
         self.rows::<(String,)>(&sql).await.into_iter().map(|(id,)| id).collect()
+    }
+
+    /// Whether the ledger has its tables and its first row.
+    pub(crate) async fn is_made(&mut self) -> bool {
+        let made = "SELECT count(*) FROM sqlite_schema WHERE name = 'history'";
+        self.value::<i64>(made).await > 0
+            && self.value::<i64>("SELECT count(*) FROM ledger").await > 0
     }
 
     /// Checks all that has to be true of a ledger at any moment, given everything that

@@ -132,9 +132,14 @@ impl Home {
 
     /// Starts any command.
     pub(crate) fn start(&self, args: &[&str]) -> Process {
+        self.start_with(args, &[])
+    }
+
+    /// Starts any command with further environment variables.
+    pub(crate) fn start_with(&self, args: &[&str], more: &[(String, String)]) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let name = format!("{number:03}-{}", args.first().unwrap_or(&"none"));
-        Process::start(self.path(), &name, args, &self.variables)
+        Process::start(self.path(), &name, args, &[&self.variables[..], more].concat())
     }
 
     /// Starts a program that becomes ours in the end.

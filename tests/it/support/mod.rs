@@ -12,12 +12,14 @@ pub(crate) mod fickle;
 pub(crate) mod home;
 pub(crate) mod hostile;
 pub(crate) mod http2;
+pub(crate) mod nth_call;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod sinks;
 pub(crate) mod systemd;
 pub(crate) mod tls;
+pub(crate) mod wal;
 
 use std::time::Duration;
 
@@ -36,6 +38,11 @@ pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// Pause between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A number from the environment: how much of something, or which.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
 
 /// Waits until `look` finds something, and returns it. The only place that waits by time.
 ///

@@ -82,8 +82,38 @@ impl Process {
 
     /// Asks it to stop: SIGTERM.
     pub(crate) fn term(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops it in the middle of whatever it does: SIGSTOP. It stands still on return.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        // Takes microseconds, and the moment must not depend on a timer.
+        while !self.stands_still() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it go on: SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Whether every thread has stopped, or the process is gone.
+    fn stands_still(&self) -> bool {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else {
+            return true;
+        };
+        tasks.flatten().all(|task| {
+            let stat = read(&task.path().join("stat"));
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            state.is_none_or(|state| "TtZX".contains(state))
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process has an id"), Signal::TERM).expect("it is ours");
+        kill_process(pid.expect("a process has an id"), signal).expect("it is ours");
     }
 
     /// Has it read its configuration again: SIGHUP.
