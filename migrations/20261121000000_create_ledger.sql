@@ -56,7 +56,9 @@ CREATE TABLE event (
     description TEXT,
     ip_address  TEXT,
     -- The structured CloudEvent, byte for byte what targets get.
-    body        TEXT    NOT NULL
+    body        TEXT    NOT NULL,
+    -- CRC-32 of the origin's uri, the id and the body, each with a zero byte after it.
+    checksum    INTEGER NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX event_once ON event (origin_id, id);

@@ -8,6 +8,7 @@ use crate::model::delivery::Status;
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
 use crate::storage::Reader;
+use crate::storage::checksum::require_same;
 use crate::storage::error::StorageError;
 use crate::storage::targets::TargetId;
 
@@ -104,7 +105,7 @@ impl Reader {
     /// from above `after`; at most `limit`.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
+    /// When the ledger cannot be read, or gives back an event other than it was stored.
     pub async fn list_fresh(
         &self,
         target: TargetId,
@@ -112,7 +113,7 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Due>, StorageError> {
         let rows = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum
              FROM delivery d
              JOIN event e ON e.sequence = d.sequence
              JOIN origin o ON o.id = e.origin_id
@@ -133,7 +134,7 @@ impl Reader {
     /// most `limit`.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
+    /// When the ledger cannot be read, or gives back an event other than it was stored.
     pub async fn list_retries(
         &self,
         target: TargetId,
@@ -141,7 +142,7 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Due>, StorageError> {
         let rows = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum
              FROM delivery d
              JOIN event e ON e.sequence = d.sequence
              JOIN origin o ON o.id = e.origin_id
@@ -162,13 +163,13 @@ impl Reader {
     /// at once); `None` when nothing is owed. For strict order.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
+    /// When the ledger cannot be read, or gives back an event other than it was stored.
     pub async fn find_head(
         &self,
         target: TargetId,
     ) -> Result<Option<(Due, Option<Timestamp>)>, StorageError> {
         let row = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body,
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum,
                     d.next_attempt_us
              FROM delivery d
              JOIN event e ON e.sequence = d.sequence
@@ -186,7 +187,7 @@ impl Reader {
         .fetch_optional(&self.0)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let next = row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_micros);
+        let next = row.try_get::<Option<i64>, _>(7)?.map(Timestamp::from_micros);
         Ok(Some((due(&row)?, next)))
     }
 
@@ -248,14 +249,17 @@ impl Reader {
 }
 
 fn due(row: &SqliteRow) -> Result<Due, StorageError> {
-    Ok(Due {
+    let due = Due {
         sequence: row.try_get(0)?,
         step: row.try_get(1)?,
         first_attempt_at: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
         event_source: row.try_get(3)?,
         event_id: row.try_get(4)?,
         body: Bytes::from(row.try_get::<String, _>(5)?),
-    })
+    };
+    let Due { sequence, event_source, event_id, body, .. } = &due;
+    require_same(*sequence, row.try_get(6)?, (event_source, event_id, body))?;
+    Ok(due)
 }
 
 fn delivery_row(row: &SqliteRow) -> Result<DeliveryRow, StorageError> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
+use crate::model::event::Sequence;
+
 /// Why the ledger could not do it. Whatever was asked for has not happened.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -45,6 +47,12 @@ pub enum StorageError {
         /// What the check found first.
         why: String,
     },
+    /// An event came back from the disk other than it was stored.
+    #[error(
+        "event {0} in the ledger is not as it was stored: its file is damaged; keep it, \
+         restore a backup or start anew"
+    )]
+    Damaged(Sequence),
     /// A row was not in the state that a move starts from.
     #[error("the ledger contradicts itself: {0}")]
     Inconsistent(String),

@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::chunks;
+use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
 
 /// An event with everything that a row needs.
@@ -77,7 +78,8 @@ pub(super) async fn insert(
     for chunk in chunks(events) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
-             recorded_us, first_route, category, username, description, ip_address, body) ",
+             recorded_us, first_route, category, username, description, ip_address, \
+             body, checksum) ",
         );
         query.push_values(chunk, |mut row, event| {
             row.push_bind(event.sequence)
@@ -92,7 +94,8 @@ pub(super) async fn insert(
                 .push_bind(event.facts.username.as_deref())
                 .push_bind(event.facts.description.as_deref())
                 .push_bind(event.facts.ip_address.as_deref())
-                .push_bind(std::str::from_utf8(&event.body).unwrap_or_default());
+                .push_bind(std::str::from_utf8(&event.body).unwrap_or_default())
+                .push_bind(checksum(&event.source, &event.id, &event.body));
         });
         query.build().execute(&mut *connection).await?;
     }

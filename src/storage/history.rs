@@ -5,6 +5,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::model::event::Sequence;
 use crate::storage::Reader;
+use crate::storage::checksum::require_same;
 use crate::storage::error::StorageError;
 use crate::storage::filter::HistoryFilter;
 
@@ -72,14 +73,18 @@ impl Reader {
     /// for byte what targets get, each with its sequence.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
+    /// When the ledger cannot be read, or gives back an event other than it was stored.
     pub async fn list_bodies(
         &self,
         filter: &HistoryFilter,
     ) -> Result<Vec<(Sequence, String)>, StorageError> {
-        let mut query = QueryBuilder::new("SELECT e.sequence, e.body FROM event e WHERE true");
+        let mut query = QueryBuilder::new(
+            "SELECT e.sequence, o.uri, e.id, e.body, e.checksum \
+             FROM event e JOIN origin o ON o.id = e.origin_id WHERE true",
+        );
         filter.push_to(&mut query);
-        Ok(query.build_query_as().fetch_all(&self.0).await?)
+        let rows = query.build().fetch_all(&self.0).await?;
+        rows.iter().map(body).collect()
     }
 
     /// The sequence of the newest event; 0: there is none.
@@ -135,6 +140,14 @@ fn selection(filter: &HistoryFilter) -> QueryBuilder<Sqlite> {
     );
     filter.push_to(&mut query);
     query
+}
+
+fn body(row: &SqliteRow) -> Result<(Sequence, String), StorageError> {
+    let (sequence, source, id): (_, String, String) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let body: String = row.try_get(3)?;
+    require_same(sequence, row.try_get(4)?, (&source, &id, body.as_bytes()))?;
+    Ok((sequence, body))
 }
 
 fn history_row(row: &SqliteRow) -> Result<HistoryRow, sqlx::Error> {

@@ -9,6 +9,7 @@
 
 mod attempts;
 mod bulk;
+mod checksum;
 mod coverage;
 mod deliveries;
 mod error;

@@ -24,6 +24,10 @@ const APPLICATION_ID: i64 = 0x5457_4C52;
 /// (sqlite.org/wal.html, "WAL reset bug").
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
+/// Up to this size the whole file is checked at every start, its indexes against its rows:
+/// that takes a fraction of a second.
+const WHOLE_CHECK_MAX: u64 = 64 * 1024 * 1024;
+
 /// Above this size the quick check is left out after a clean stop: it reads all of the
 /// file, and a start must not take minutes.
 const QUICK_CHECK_MAX: u64 = 1024 * 1024 * 1024;
@@ -148,7 +152,7 @@ fn base(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Checks the whole file after an unclean stop, and quickly otherwise.
+/// Checks the whole file after an unclean stop or when it is small, and quickly otherwise.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -158,7 +162,8 @@ pub(super) async fn check(
     if clean && size > QUICK_CHECK_MAX {
         return Ok(());
     }
-    let statement = if clean { "PRAGMA quick_check(1)" } else { "PRAGMA integrity_check(1)" };
+    let is_quick = clean && size > WHOLE_CHECK_MAX;
+    let statement = if is_quick { "PRAGMA quick_check(1)" } else { "PRAGMA integrity_check(1)" };
     if !clean {
         tracing::info!(ledger.bytes = size, "the last stop was not clean: checking the ledger");
     }

@@ -42,7 +42,7 @@ async fn a_log_cut_anywhere_leaves_a_whole_ledger_of_an_earlier_moment() {
     println!("TAILWATER_CUTS={cuts} TAILWATER_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
-    let setup = Setup::new(&cloud).poll("interval = \"1s\"\nstart = \"1m\"");
+    let setup = Setup::new(&cloud).poll("interval = \"1s\"\nstart = \"10m\"");
     let setup = setup.target("siem", &sink.url, "");
     let home = Home::new(&setup);
     let feed = cloud.feed(2, Duration::from_millis(100));

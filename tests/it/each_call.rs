@@ -107,7 +107,7 @@ async fn strike_all(calls: Calls, deeds: &[Deed], each: usize) -> Tally {
 async fn strike(calls: Calls, at: u64, deed: Deed, tally: &mut Tally) -> bool {
     let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
     make_entries(&cloud);
-    let poll = "interval = \"1s\"\nstart = \"1m\"\npage_limit = 10";
+    let poll = "interval = \"1s\"\nstart = \"10m\"\npage_limit = 10";
     let often = "retry = { schedule = [\"100ms\"] }";
     let home = Home::new(&Setup::new(&cloud).poll(poll).target("siem", &sink.url, often));
     let strike = Strike::new(calls, at, deed, home.path());

@@ -9,6 +9,7 @@ mod cut_logs;
 mod dead_targets;
 mod fifty_workspaces;
 mod each_call;
+mod flipped_bytes;
 mod full_disk;
 mod hostile_http2;
 mod hostile_targets;

@@ -14,19 +14,23 @@ INSERT INTO origin (id, workspace_id, uri)
 VALUES (1, '3009de2825f211ec8a84fedebcb4a754', '//global.api.greenlake.hpe.com/audit-log');
 
 INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, recorded_us,
-                   first_route, category, username, description, ip_address, body)
+                   first_route, category, username, description, ip_address, body,
+                   checksum)
 VALUES (1, 1, 'AZ-first', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         1795219205000000, 1795219207123456, 'poll',
         'user_management', 'ada@example.com', 'User ada@example.com logged in', '192.0.2.7',
-        '{"specversion":"1.0","id":"AZ-first","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-first","category":"user_management"}}'),
+        '{"specversion":"1.0","id":"AZ-first","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-first","category":"user_management"}}',
+        4287664284),
        (2, 1, 'AZ-second', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         1795219206000000, 1795219207123456, 'poll',
         NULL, NULL, NULL, NULL,
-        '{"specversion":"1.0","id":"AZ-second","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-second"}}'),
+        '{"specversion":"1.0","id":"AZ-second","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-second"}}',
+        1897575289),
        (3, 1, 'AZ-third', 2, 'com.hpe.greenlake.audit-log.v1.logs.created',
         1795219210000000, 1795219210500000, 'push',
         'device_management', 'grace@example.com', 'Ünïcödé "quoted"', '2001:db8::1',
-        '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}');
+        '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}',
+        1790195600);
 
 INSERT INTO sighting (sequence, route, seen_us)
 VALUES (1, 'poll', 1795219207123456),
