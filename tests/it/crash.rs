@@ -217,7 +217,7 @@ async fn targets() -> [Target; 3] {
 }
 
 fn set_up(cloud: &CloudServer, targets: &[Target]) -> Setup {
-    let poll = "interval = \"1s\"\noverlap = \"5s\"\nstart = \"1m\"";
+    let poll = "interval = \"1s\"\noverlap = \"5s\"\nstart = \"1h\"";
     let setup = Setup::new(cloud).poll(poll);
     targets.iter().fold(setup, |setup, Target { name, server, events, format, .. }| {
         let lines = format!(

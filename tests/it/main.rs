@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_network;
 mod check_online;
+mod clocks;
 mod crash;
 mod cut_logs;
 mod dead_targets;

@@ -2,10 +2,8 @@
 //! library (`nth_call.c`) stands between the program and the C library.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/nth_call.c");
+use super::preload;
 
 /// Which calls count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +63,8 @@ impl Strike {
         };
         let at = self.at.to_string();
         let mark = self.mark.to_str().expect("our names are plain");
-        let library = library().to_str().expect("our names are plain");
         [
-            ("LD_PRELOAD", library),
+            ("LD_PRELOAD", preload::nth_call()),
             ("NTH_CALL_ON", calls),
             ("NTH_CALL_AT", &at),
             ("NTH_CALL_DO", &deed),
@@ -81,22 +78,4 @@ impl Strike {
     pub(crate) fn struck(&self) -> Option<String> {
         std::fs::read_to_string(&self.mark).ok().map(|line| line.trim().to_owned())
     }
-}
-
-/// The library, built once a run with the C compiler that building Tailwater needs anyway.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let name = format!("nth_call-{}.so", std::process::id());
-        let path = folder.join(name);
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&path)
-            .args([SOURCE, "-ldl"])
-            .output()
-            .expect("a C compiler, called cc");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        path
-    })
 }
