@@ -17,6 +17,7 @@ mod hostile_targets;
 mod hostile_tls;
 mod known_failures;
 mod life;
+mod limits;
 mod main_job;
 mod manual;
 mod numbered;
