@@ -42,7 +42,7 @@ const LATE: Late = Late { fraction: 0.1, delay: Duration::from_secs(2) };
 const WINDOW: u64 = 1024;
 
 /// For the last run, which delivers what the killed ones have left.
-const DRAIN: Duration = Duration::from_mins(2);
+const DRAIN: Duration = Duration::from_mins(5);
 
 struct Target {
     name: &'static str,
@@ -122,13 +122,15 @@ async fn life_of_a_ledger(seed: u64, kills: u64) -> Toll {
     let cloud =
         CloudServer::with(Settings { seed, traffic, requests_per_minute, ..Settings::default() })
             .await;
+    let mut targets = targets().await;
+    let home = Home::new(&set_up(&cloud, &targets));
+    // History begins before the first entry, however long the first start takes.
+    assert_eq!(home.command(&["poll"]).await.code, Some(0));
     for kind in [FaultKind::CutBody, FaultKind::ServerError, FaultKind::HangUp] {
         cloud.cloud.faults().add(Fault::new(kind).probability(0.05));
     }
-    let mut targets = targets().await;
-    let home = Home::new(&set_up(&cloud, &targets));
 
-    let feed = cloud.feed(20, Duration::from_millis(100));
+    let feed = cloud.feed(10, Duration::from_millis(100));
     let mut toll = Toll::default();
     for number in 0..kills {
         let arrived = arrivals(&targets);
@@ -217,7 +219,7 @@ async fn targets() -> [Target; 3] {
 }
 
 fn set_up(cloud: &CloudServer, targets: &[Target]) -> Setup {
-    let poll = "interval = \"1s\"\noverlap = \"5s\"\nstart = \"1h\"";
+    let poll = "interval = \"1s\"\noverlap = \"5s\"\nstart = \"1m\"";
     let setup = Setup::new(cloud).poll(poll);
     targets.iter().fold(setup, |setup, Target { name, server, events, format, .. }| {
         let lines = format!(
