@@ -15,6 +15,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("CONTRIBUTING.md", 150),
     ("docs/architecture.md", 120),
     ("docs/delivery.md", 120),
+    ("docs/evidence.md", 120),
     ("docs/guarantees.md", 130),
     ("docs/hostile-targets.md", 80),
     ("docs/out-of-scope.md", 120),
