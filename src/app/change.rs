@@ -121,17 +121,15 @@ impl App {
         moves: &Moves,
         logs: &BTreeMap<String, Arc<AuditLog>>,
     ) {
-        let added = &moves.added;
-        for source in config.sources.iter().filter(|source| source.poll.enabled) {
-            let index = added.iter().position(|name| *name == source.name).unwrap_or_default();
-            let timing = Timing::new(&source.poll, index, added.len());
+        let enabled = || config.sources.iter().filter(|source| source.poll.enabled);
+        for (index, source) in enabled().enumerate() {
+            let timing = Timing::new(&source.poll, index, enabled().count());
             self.seat_poller(config, source, timing, logs.get(&source.name));
         }
         for seat in moves.removed.iter().filter_map(|name| self.pollers.get(name)) {
             seat.wanted.send_replace(None);
         }
-        let enabled = config.sources.iter().filter(|source| source.poll.enabled);
-        let statuses = enabled.filter_map(|source| {
+        let statuses = enabled().filter_map(|source| {
             Some((source.name.clone(), self.pollers.get(&source.name)?.status.clone()))
         });
         self.statuses.send_replace(statuses.collect());

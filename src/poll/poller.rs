@@ -99,6 +99,8 @@ pub struct Poller<L, K> {
     ran: Option<Ran>,
     /// The next run; `None` before the poller has started.
     next: Option<NextRun>,
+    /// When the first run would have been due, had it not been made at once.
+    grid: Option<Duration>,
 }
 
 /// When a run was due, and when it was made.
@@ -118,7 +120,8 @@ impl<L: Log, K: Keep> Poller<L, K> {
         nudge: Arc<Notify>,
     ) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status::default());
-        let poller = Self { scanner, timing, nudge, status, failures: 0, ran: None, next: None };
+        let poller =
+            Self { scanner, timing, nudge, status, failures: 0, ran: None, next: None, grid: None };
         (poller, receiver)
     }
 
@@ -139,8 +142,13 @@ impl<L: Log, K: Keep> Poller<L, K> {
         }
         self.timing = timing;
         let (Some(ran), Some(next)) = (self.ran, self.next) else { return };
-        // A cron line's due times, and those of runs that a nudge made, are on no grid.
-        let ran = Ran { due: ran.due.min(ran.started), ..ran };
+        // A due time far ahead is a cron line's: it is on no grid.
+        let is_near = |interval| ran.due <= ran.started + interval;
+        let due = match self.timing.schedule {
+            Schedule::Interval(interval) if is_near(interval) => ran.due,
+            Schedule::Interval(_) | Schedule::Cron(_) => ran.started,
+        };
+        let ran = Ran { due, ..ran };
         self.ran = Some(ran);
         let due = self.timing.due_after(ran) + self.jitter();
         self.next = Some(next.changed(due, self.scanner.clock.uptime(), is_mended));
@@ -152,9 +160,9 @@ impl<L: Log, K: Keep> Poller<L, K> {
     /// # Errors
     /// When the ledger fails for good; nothing of the page in hand was stored.
     pub async fn run(&mut self, stop: CancellationToken) -> Result<(), PollError> {
-        let born = self.scanner.clock.uptime();
-        let grid = born + self.timing.phase;
-        let mut next = *self.next.get_or_insert(NextRun::at(born + self.timing.first));
+        let now = self.scanner.clock.uptime();
+        let grid = *self.grid.get_or_insert(now + self.timing.phase);
+        let mut next = *self.next.get_or_insert(NextRun::at(now + self.timing.first));
         while self.wait(next, &stop).await {
             let started = self.scanner.clock.uptime();
             let report = self.scanner.run_once(&stop).await?;

@@ -65,7 +65,7 @@ pub(super) async fn insert(
         id: envelope.id,
         event_type: envelope.event_type,
     };
-    events::insert(connection, &[row]).await?;
+    events::insert(connection, &mut [row]).await?;
     upkeep::set_next_sequence(connection, sequence + 1).await?;
     events::insert_sightings(connection, sequence, route, now).await?;
     sqlx::query(

@@ -43,12 +43,7 @@ impl Rig {
             clock.clone(),
             Arc::new(|| ()),
         );
-        let timing = Timing {
-            schedule,
-            jitter: Duration::ZERO,
-            first: Duration::ZERO,
-            phase: Duration::ZERO,
-        };
+        let timing = Timing { first: Duration::ZERO, ..timing(schedule) };
         let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let (poller, status) = Poller::new(scanner, timing, Arc::clone(&nudge));
         let task = tokio::task::JoinSet::new();
@@ -188,12 +183,8 @@ impl Rig {
 }
 
 fn timing(schedule: Schedule) -> Timing {
-    Timing {
-        schedule,
-        jitter: Duration::ZERO,
-        first: Duration::from_hours(1),
-        phase: Duration::ZERO,
-    }
+    let (first, phase) = (Duration::from_hours(1), Duration::ZERO);
+    Timing { schedule, jitter: Duration::ZERO, first, phase }
 }
 
 #[tokio::test]
