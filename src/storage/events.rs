@@ -9,11 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
-<<<<<<< HEAD
 use crate::storage::bulk::{Bulk, Values, chunks, chunks_mut};
-=======
-use crate::storage::bulk::chunks;
->>>>>>> main
 use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
 
@@ -83,7 +79,6 @@ pub(super) async fn insert(
     connection: &mut SqliteConnection,
     events: &mut [NewEvent],
 ) -> Result<(), StorageError> {
-<<<<<<< HEAD
     static INSERT: Bulk = Bulk::new(
         "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
          recorded_us, first_route, category, username, description, ip_address, \
@@ -112,31 +107,6 @@ pub(super) async fn insert(
                 .push(checksum(&event.source, &event.id, &event.body))?;
         }
         INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
-=======
-    for chunk in chunks(events) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
-             recorded_us, first_route, category, username, description, ip_address, \
-             body, checksum) ",
-        );
-        query.push_values(chunk, |mut row, event| {
-            row.push_bind(event.sequence)
-                .push_bind(event.origin_id)
-                .push_bind(event.id.as_str())
-                .push_bind(event.source_id)
-                .push_bind(event.event_type.as_str())
-                .push_bind(event.occurred_at.micros())
-                .push_bind(event.recorded_at.micros())
-                .push_bind(event.route.as_str())
-                .push_bind(event.facts.category.as_deref())
-                .push_bind(event.facts.username.as_deref())
-                .push_bind(event.facts.description.as_deref())
-                .push_bind(event.facts.ip_address.as_deref())
-                .push_bind(std::str::from_utf8(&event.body).unwrap_or_default())
-                .push_bind(checksum(&event.source, &event.id, &event.body));
-        });
-        query.build().execute(&mut *connection).await?;
->>>>>>> main
     }
     Ok(())
 }
