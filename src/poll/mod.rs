@@ -65,9 +65,7 @@ pub trait Log: Send + Sync {
 
     /// Terms to narrow each question by, one request each: only what all of them let
     /// through together is all of a stretch. Never empty; one empty term for no need.
-    fn parts(&self) -> Vec<String> {
-        vec![String::new()]
-    }
+    fn parts(&self) -> Vec<String>;
 }
 
 impl<L: Log> Log for Arc<L> {
@@ -77,6 +75,10 @@ impl<L: Log> Log for Arc<L> {
 
     fn server_now(&self) -> Timestamp {
         L::server_now(self)
+    }
+
+    fn parts(&self) -> Vec<String> {
+        L::parts(self)
     }
 }
 

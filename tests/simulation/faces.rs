@@ -53,6 +53,10 @@ impl Log for SimLog {
         world.sources[self.index].told_time = now;
         Timestamp::from_micros(now)
     }
+
+    fn parts(&self) -> Vec<String> {
+        vec![String::new()]
+    }
 }
 
 /// The ledger, as a poller sees it.
