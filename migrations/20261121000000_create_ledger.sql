@@ -18,7 +18,18 @@ CREATE TABLE source (
     name         TEXT    NOT NULL UNIQUE,
     -- Where its history begins, and below which it is complete; null before its first poll.
     start_us     INTEGER,
-    watermark_us INTEGER
+    watermark_us INTEGER,
+    -- What was learnt of its entries' lateness, and at which server time; null before.
+    learnt_us    INTEGER,
+    -- The overlap in use then.
+    overlap_us   INTEGER,
+    -- Entries that this rests on, and those of them that only a sweep found.
+    entries      INTEGER,
+    swept        INTEGER,
+    -- The lateness that 99.5 % of them did not exceed; null while they are too few to tell.
+    quantile_us  INTEGER,
+    -- Since when entries come later than the overlap; null while they do not.
+    late_us      INTEGER
 ) STRICT;
 
 -- One row: the last complete scan of a stretch [from_us, until_us) of a source's time.
@@ -71,6 +82,13 @@ CREATE TABLE sighting (
     sequence INTEGER NOT NULL,
     route    TEXT    NOT NULL CHECK (route IN ('poll', 'push')),
     seen_us  INTEGER NOT NULL,
+    -- Server time when the first answer was there that showed it; null where that says
+    -- nothing of its lateness: pushed, or polled for the first time long after it was made.
+    shown_us  INTEGER,
+    -- Server time when the last complete scan before it began; null when there was none.
+    unseen_us INTEGER,
+    -- The sweep that found it; null when none had to.
+    tier      TEXT CHECK (tier IN ('hourly', 'daily')),
     PRIMARY KEY (sequence, route)
 ) STRICT, WITHOUT ROWID;
 
@@ -164,7 +182,9 @@ CREATE TABLE poll_request (
     new         INTEGER NOT NULL,
     bytes       INTEGER NOT NULL,
     -- Null when nothing went wrong.
-    error       TEXT
+    error       TEXT,
+    -- hot: the present; past: unsettled time before it; hourly, daily: a sweep.
+    tier        TEXT    NOT NULL CHECK (tier IN ('hot', 'past', 'hourly', 'daily'))
 ) STRICT;
 
 CREATE INDEX poll_request_time ON poll_request (started_us);
@@ -288,9 +308,40 @@ SELECT p.id,
        p.total,
        p.new,
        p.bytes,
-       p.error
+       p.error,
+       p.tier
 FROM poll_request p
 JOIN source s ON s.id = p.source_id;
+
+-- One row: an event that polling brought while its lateness could be told, which lies
+-- between the two ends.
+CREATE VIEW lateness AS
+SELECT g.sequence,
+       e.id,
+       s.name AS source_name,
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.occurred_us / 1000 / 1000.0, 'unixepoch') AS time,
+       strftime('%Y-%m-%dT%H:%M:%fZ', g.unseen_us / 1000 / 1000.0, 'unixepoch') AS unseen_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', g.shown_us / 1000 / 1000.0, 'unixepoch') AS shown_at,
+       -- The source cuts creation times down to the second.
+       max(coalesce(g.unseen_us - e.occurred_us - 1000000, 0), 0) / 1000 AS at_least_ms,
+       max(g.shown_us - e.occurred_us, 0) / 1000 AS at_most_ms,
+       g.tier
+FROM sighting g
+JOIN event e ON e.sequence = g.sequence
+JOIN source s ON s.id = e.source_id
+WHERE g.shown_us IS NOT NULL;
+
+CREATE VIEW source_status AS
+SELECT s.name AS source,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.start_us / 1000000, 'unixepoch') AS start,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.watermark_us / 1000000, 'unixepoch') AS complete_below,
+       s.overlap_us / 1000000 AS overlap_s,
+       s.entries AS lateness_entries,
+       s.quantile_us / 1000000.0 AS lateness_p995_s,
+       s.swept AS lateness_found_by_sweeps,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.learnt_us / 1000000, 'unixepoch') AS lateness_learnt_at,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.late_us / 1000000, 'unixepoch') AS late_since
+FROM source s;
 
 CREATE VIEW push_log AS
 SELECT p.id,

@@ -161,11 +161,14 @@ async fn status(watch: &Watch, clock: &Clock) -> String {
                 (None, Some(at)) => format!("polled {} s ago", now.since(at).as_secs()),
                 (None, None) => "not polled yet".to_owned(),
             };
+            let learnt = status.learnt.as_ref().map_or_else(String::new, |learnt| {
+                format!(", overlap {} s by {} entries", learnt.overlap_secs, learnt.entries)
+            });
             match &status.problem {
                 Some(problem) if problem.reason.is_trouble() => {
-                    format!("{name}: {polled}, held up: {}", problem.reason)
+                    format!("{name}: {polled}{learnt}, held up: {}", problem.reason)
                 }
-                _ => format!("{name}: {polled}"),
+                _ => format!("{name}: {polled}{learnt}"),
             }
         })
         .collect();

@@ -1,4 +1,6 @@
-//! `tailwater history`: lists events.
+//! `tailwater history`: lists events, or tells how late they became visible.
+
+mod lateness;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,6 +39,9 @@ pub struct HistoryArgs {
     /// One JSON object a line; the same as --format json
     #[arg(long)]
     json: bool,
+    /// Instead of the events: how late they became visible to polls, a line a source
+    #[arg(long, conflicts_with_all = ["format", "limit", "oldest_first"])]
+    lateness: bool,
     #[command(flatten)]
     ledger: LedgerArgs,
 }
@@ -61,13 +66,16 @@ impl HistoryArgs {
     }
 }
 
-/// Lists events.
+/// Lists events, or tells their lateness.
 ///
 /// # Errors
 /// When a filter makes no sense or the ledger cannot be read.
 pub async fn run(args: HistoryArgs, config: Option<PathBuf>) -> Result<Exit, Failure> {
     let filter = args.filter()?;
     let reader = Reader::open(&args.ledger.path(config)?).await?;
+    if args.lateness {
+        return lateness::run(&reader, filter, args.json).await;
+    }
     let rows = reader.list_history(&filter).await?;
     match if args.json { Print::Json } else { args.format } {
         Print::Table => print_table(&rows)?,

@@ -113,9 +113,12 @@ async fn dry_run(
     clock: &Clock,
     as_json: bool,
 ) -> Result<Exit, Failure> {
-    let coverage = match Reader::open(&config.storage.path).await {
-        Ok(reader) => reader.find_coverage(&source.name).await?,
-        Err(StorageError::Missing(_)) => None,
+    let (coverage, learnt) = match Reader::open(&config.storage.path).await {
+        Ok(reader) => {
+            let learnt = reader.list_learnt(Some(&source.name)).await?.pop();
+            (reader.find_coverage(&source.name).await?, learnt.map(|(_, learnt)| learnt))
+        }
+        Err(StorageError::Missing(_)) => (None, None),
         Err(error) => return Err(error.into()),
     };
     let name = source.name.clone();
@@ -127,13 +130,19 @@ async fn dry_run(
     };
     let settings = ScanSettings::new(source, 0, watch::channel(Vec::new()).1);
     let log = audit_log(source, clock, RequestBudget::Documented)?;
-    let keep = DryRun::new(coverage, show);
+    let keep = DryRun::new(coverage, learnt, show);
     let mut scanner = Scanner::new(settings, log, keep, clock.clone(), Arc::new(|| {}));
-    let report =
-        scanner.run_through(&CancellationToken::new()).await.map_err(anyhow::Error::from)?;
+    let stop = CancellationToken::new();
+    // Without sweeps: they would show days of events that are there already.
+    let report = loop {
+        let report = scanner.run_once(&stop).await.map_err(anyhow::Error::from)?;
+        if report.problem.as_ref().is_none_or(|problem| problem.reason != Reason::Budget) {
+            break report;
+        }
+    };
     eprintln!("nothing was stored: this was a dry run");
     Ok(match report.problem {
-        Some(problem) if problem.reason != Reason::Budget => {
+        Some(problem) => {
             eprintln!("{}: {}: {}", source.name, problem.reason, problem.message);
             exit_of(problem.reason)
         }
@@ -171,7 +180,7 @@ fn tell(source: &str, report: &RunReport, as_json: bool) -> std::io::Result<()> 
     let mut out = std::io::stdout();
     if as_json {
         let value = json!({
-            "source": source, "new": report.new, "known": report.known,
+            "source": source, "new": report.new, "known": report.known, "late": report.late,
             "quarantined": report.quarantined, "outside": report.outside,
             "requests": report.requests, "complete_below": watermark,
             "problem": problem.map(|p| p.reason.as_str()), "message": problem.map(|p| &p.message),

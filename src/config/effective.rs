@@ -79,8 +79,10 @@ impl Page {
             Schedule::Cron(line) => self.text("cron", line),
         }
         self.text("jitter", &shown_duration(poll.jitter));
-        let Overlap::Fixed(overlap) = poll.overlap;
-        self.text("overlap", &shown_duration(overlap));
+        match poll.overlap {
+            Overlap::Fixed(overlap) => self.text("overlap", &shown_duration(overlap)),
+            Overlap::Auto => self.text("overlap", &"auto"),
+        }
         match poll.start {
             Start::Now => self.text("start", &"now"),
             Start::Back(back) => self.text("start", &shown_duration(back)),

@@ -133,6 +133,8 @@ pub enum Schedule {
 pub enum Overlap {
     /// Always this far.
     Fixed(Duration),
+    /// As far as the lateness of the entries so far demands: from 2 minutes to 6 hours.
+    Auto,
 }
 
 /// Where history begins at the very first start.

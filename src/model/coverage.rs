@@ -9,6 +9,9 @@
 //! - The watermark never moves back, whatever is recorded or configured later.
 //! - Forgetting a scan, or taking it for an earlier one, is always allowed: it costs a
 //!   request, never an entry. That is how the number of scans stays bounded.
+//!
+//! Scans are remembered behind the watermark, too, as long as [`crate::model::sweep`] may
+//! want to read there once more. That moves no watermark.
 
 /// Seconds added to the overlap before a second is settled.
 ///
@@ -19,8 +22,9 @@ pub const SKEW_SECS: i64 = 5;
 
 /// Scans kept at once.
 ///
-/// An ordinary poll leaves one or two; a busy one leaves one a request, so this is
-/// several minutes of requests at the source's rate limit.
+/// A source that is polled and swept as it should be has about a hundred, nearly all of
+/// them behind the watermark; a busy poll leaves one a request, so the rest is several
+/// minutes of requests at the source's rate limit.
 pub const MAX_SCANS: usize = 512;
 
 /// A half-open stretch of time with whole-second bounds: includes `from`, excludes `until`.
@@ -77,7 +81,7 @@ pub struct Scan {
 impl Scan {
     /// The end of its settled part: a second `t` is settled when the scan began at
     /// `t + overlap + SKEW_SECS` or later.
-    fn settled_until(self, overlap_secs: i64) -> i64 {
+    pub(super) fn settled_until(self, overlap_secs: i64) -> i64 {
         let last = self.asked_at.saturating_sub(overlap_secs).saturating_sub(SKEW_SECS);
         last.saturating_add(1).clamp(self.span.from, self.span.until)
     }
@@ -99,8 +103,8 @@ pub struct Coverage {
     pub start: i64,
     /// Below it history is complete: seconds since the Unix epoch. Never moves back.
     pub watermark: i64,
-    /// The last complete scan of each stretch at or above the watermark: disjoint, in
-    /// order of time, at most [`MAX_SCANS`].
+    /// The last complete scan of each stretch, from as far back as sweeps reach: disjoint,
+    /// in order of time, at most [`MAX_SCANS`].
     pub scans: Vec<Scan>,
 }
 
@@ -112,10 +116,10 @@ impl Coverage {
     }
 
     /// Notes a complete scan of `span` whose first request was sent in second `asked_at`
-    /// of server time. Where a later scan is known, that one stays; what lies below the
-    /// watermark changes nothing.
+    /// of server time. Where a later scan is known, that one stays; what lies before the
+    /// start changes nothing.
     pub fn record(&mut self, span: Span, asked_at: i64) {
-        let span = Span::new(span.from.max(self.watermark), span.until);
+        let span = Span::new(span.from.max(self.start), span.until);
         if span.is_empty() {
             return;
         }
@@ -138,9 +142,12 @@ impl Coverage {
     }
 
     /// Moves the watermark to the end of the settled stretch that begins at it, and
-    /// forgets the scans below.
+    /// forgets the scans that no sweep needs any more.
     pub fn advance(&mut self, overlap_secs: i64) {
         for scan in &self.scans {
+            if scan.span.until <= self.watermark {
+                continue;
+            }
             if scan.span.from > self.watermark {
                 break;
             }
@@ -149,14 +156,10 @@ impl Coverage {
                 break;
             }
         }
-        let watermark = self.watermark;
-        self.scans.retain_mut(|scan| {
-            scan.span.from = scan.span.from.max(watermark);
-            !scan.span.is_empty()
-        });
+        self.thin();
     }
 
-    /// The parts of `[start, hi)` that are not settled, in order of time: never scanned,
+    /// The parts of `[watermark, hi)` that are not settled, in order of time: never scanned,
     /// or last scanned earlier than `overlap_secs` + [`SKEW_SECS`] after they passed.
     /// Parts that differ in their last scan are apart.
     #[must_use]
@@ -169,9 +172,10 @@ impl Coverage {
             }
         };
         let mut next = self.watermark;
-        for scan in &self.scans {
+        for scan in self.scans.iter().filter(|scan| scan.span.until > self.watermark) {
             push(next, scan.span.from, None);
-            push(scan.settled_until(overlap_secs), scan.span.until, Some(scan.asked_at));
+            let settled = scan.settled_until(overlap_secs).max(self.watermark);
+            push(settled, scan.span.until, Some(scan.asked_at));
             next = scan.span.until;
         }
         push(next, hi, None);

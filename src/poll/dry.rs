@@ -2,9 +2,11 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::model::coverage::Coverage;
 use crate::model::event::Event;
+use crate::model::lateness::{Curve, Learnt};
 use crate::poll::Keep;
 use crate::storage::{Ingest, Ingested, PollRequest, StorageError};
 
@@ -14,14 +16,16 @@ use crate::storage::{Ingest, Ingested, PollRequest, StorageError};
 /// memory, so there is nothing it could write to. Events that the ledger has already are shown, too.
 pub struct DryRun<F> {
     coverage: Mutex<Option<Coverage>>,
+    learnt: Option<Learnt>,
     show: Mutex<F>,
 }
 
 impl<F: FnMut(&Event) + Send> DryRun<F> {
-    /// A dry run from `coverage` (`None`: as at the very first start) that calls `show`
-    /// for each event, page by page, oldest first within a page.
-    pub fn new(coverage: Option<Coverage>, show: F) -> Self {
-        Self { coverage: Mutex::new(coverage), show: Mutex::new(show) }
+    /// A dry run from `coverage` (`None`: as at the very first start) and with what was
+    /// `learnt` so far, that calls `show` for each event, page by page, oldest first within
+    /// a page.
+    pub fn new(coverage: Option<Coverage>, learnt: Option<Learnt>, show: F) -> Self {
+        Self { coverage: Mutex::new(coverage), learnt, show: Mutex::new(show) }
     }
 }
 
@@ -43,6 +47,14 @@ impl<F: FnMut(&Event) + Send> Keep for DryRun<F> {
 
     async fn find_coverage(&self, _source: &str) -> Result<Option<Coverage>, StorageError> {
         Ok(lock(&self.coverage).clone())
+    }
+
+    async fn find_learnt(&self, _source: &str) -> Result<Option<Learnt>, StorageError> {
+        Ok(self.learnt.clone())
+    }
+
+    async fn find_curve(&self, _source: &str, _window: Duration) -> Result<Curve, StorageError> {
+        Ok(Curve::default())
     }
 
     fn free_space(&self) -> io::Result<u64> {

@@ -15,6 +15,7 @@ use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Unreadable};
+use crate::model::lateness::{Curve, Learnt, Sample};
 use crate::model::timestamp::Timestamp;
 use crate::poll::verdict::TOTAL_CAP;
 use crate::poll::{Keep, Log};
@@ -219,6 +220,8 @@ pub(crate) struct KeepState {
     pub(crate) quarantined: Vec<Unreadable>,
     pub(crate) rows: Vec<PollRequest>,
     pub(crate) ingests: u32,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) learnt: Option<Learnt>,
     /// Answers instead of storing, in order; `None`: it is stored.
     pub(crate) faults: VecDeque<Option<StorageError>>,
     pub(crate) free: u64,
@@ -256,11 +259,19 @@ impl Keep for FakeKeep {
         }
         state.ingests += 1;
         assert!(ingest.events.is_sorted_by_key(|event| event.occurred_at), "oldest first");
-        assert!(ingest.request.is_some(), "each page has its row");
+        assert!(ingest.request.is_some() || ingest.learnt.is_some(), "each page has its row");
+        state.learnt = ingest.learnt.or(state.learnt.take());
         let mut ingested = Ingested::default();
         for event in ingest.events {
             let id = event.envelope.id.clone();
+            let second = event.occurred_at.secs();
+            let sighted = ingest.shown.as_ref().and_then(|shown| shown.sighted(second));
             if state.events.insert(id, event).is_none() {
+                state.samples.extend(sighted.map(|sighted| Sample {
+                    at_least: sighted.at_least(second),
+                    at_most: sighted.at_most(second),
+                    is_swept: sighted.tier.is_some(),
+                }));
                 ingested.new += 1;
             } else {
                 ingested.known += 1;
@@ -289,6 +300,14 @@ impl Keep for FakeKeep {
 
     async fn find_coverage(&self, _source: &str) -> Result<Option<Coverage>, StorageError> {
         Ok(self.state().coverage.clone())
+    }
+
+    async fn find_learnt(&self, _source: &str) -> Result<Option<Learnt>, StorageError> {
+        Ok(self.state().learnt.clone())
+    }
+
+    async fn find_curve(&self, _source: &str, _window: Duration) -> Result<Curve, StorageError> {
+        Ok(self.state().samples.iter().copied().collect())
     }
 
     fn free_space(&self) -> io::Result<u64> {

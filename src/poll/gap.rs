@@ -6,13 +6,11 @@
 //! same transaction as the first page after the outage.
 
 use serde_json::json;
-use serde_json::value::to_raw_value;
-use url::form_urlencoded;
 
 use crate::model::coverage::{Coverage, Span};
-use crate::model::envelope::{CloudEvent, Data};
-use crate::model::event::{Event, Facts};
+use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
+use crate::poll::notice::{Notice, notice};
 
 /// How far back the source shows entries: "the past three months" (HPE developer portal,
 /// audit logs v1), which are 92 days at most. What was lost for certain is told.
@@ -57,34 +55,19 @@ pub fn find_lost(before: &Coverage, overlap_secs: i64, now: i64) -> Vec<Span> {
 pub fn gap_event(name: &str, workspace_id: &str, lost: Span, now: Timestamp) -> Event {
     let from = Timestamp::from_secs(lost.from).to_rfc3339_secs();
     let until = Timestamp::from_secs(lost.until).to_rfc3339_secs();
-    let data = json!({ "source": name, "from": from, "until": until });
+    let data = json!({ "from": from, "until": until });
     let description = format!(
         "GreenLake no longer shows entries created from {from} to {until}; \
          those that were not read before are lost"
     );
-    let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
-    let envelope = CloudEvent {
-        id: format!("gap-{from}"),
-        source: format!("//tailwater/{name}"),
-        event_type: GAP_TYPE.to_owned(),
-        subject: Some(workspace_id.to_owned()),
-        time: Some(now.to_rfc3339_millis()),
-        datacontenttype: Some("application/json".to_owned()),
-        dataschema: None,
-        extensions: std::collections::BTreeMap::new(),
-        data: to_raw_value(&data).map_or(Data::None, Data::Json),
-    };
-    Event {
-        workspace_id: workspace_id.to_owned(),
-        occurred_at: now,
-        envelope,
-        facts: Facts { description: Some(description), ..Facts::default() },
-    }
+    let id = format!("gap-{from}");
+    notice(name, workspace_id, now, Notice { event_type: GAP_TYPE, id, data, description })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::envelope::Data;
 
     const DAY: i64 = 86_400;
 

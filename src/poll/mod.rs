@@ -1,8 +1,8 @@
 //! Way in, pulled: plans a scan, fetches slices, ingests, settles.
 //!
 //! Floor 3. What is asked and what an answer proves are pure functions ([`plan`],
-//! [`verdict`], [`crowd`], [`gap`], [`due`]); [`Scanner`] makes one run of them over a
-//! [`Log`] and a [`Keep`], [`Poller`] makes runs when they are due. What stays true:
+//! [`verdict`], [`crowd`], [`gap`], [`late`], [`due`]); [`Scanner`] makes one run of them
+//! over a [`Log`] and a [`Keep`], [`Poller`] makes runs when they are due. What stays true:
 //!
 //! - A stretch counts as read only when one answer, or several that agree, show all of
 //!   it; the coverage commits together with the entries it stands for.
@@ -14,12 +14,15 @@
 //! Pacing by the source's rate limit and the renewal of tokens are the client's
 //! ([`crate::greenlake`]); when cron lines fall due is the app's.
 
+mod bound;
 pub mod crowd;
 pub mod dry;
 pub mod due;
 #[cfg(test)]
 mod fake;
 pub mod gap;
+pub mod late;
+mod notice;
 pub mod pace;
 mod part;
 pub mod past;
@@ -30,14 +33,18 @@ mod request;
 mod run;
 pub mod scanner;
 mod second;
+mod storing;
+mod sweeping;
 pub mod verdict;
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::greenlake::{AuditLog, FetchError, Page, Query};
 use crate::model::coverage::Coverage;
+use crate::model::lateness::{Curve, Learnt};
 use crate::model::timestamp::Timestamp;
 use crate::storage::{Ingest, Ingested, Ledger, PollRequest, StorageError};
 
@@ -58,9 +65,7 @@ pub trait Log: Send + Sync {
 
     /// Terms to narrow each question by, one request each: only what all of them let
     /// through together is all of a stretch. Never empty; one empty term for no need.
-    fn parts(&self) -> Vec<String> {
-        vec![String::new()]
-    }
+    fn parts(&self) -> Vec<String>;
 }
 
 impl<L: Log> Log for Arc<L> {
@@ -70,6 +75,10 @@ impl<L: Log> Log for Arc<L> {
 
     fn server_now(&self) -> Timestamp {
         L::server_now(self)
+    }
+
+    fn parts(&self) -> Vec<String> {
+        L::parts(self)
     }
 }
 
@@ -106,6 +115,19 @@ pub trait Keep: Send + Sync {
         source: &str,
     ) -> impl Future<Output = Result<Option<Coverage>, StorageError>> + Send;
 
+    /// See [`Ledger::find_learnt`].
+    fn find_learnt(
+        &self,
+        source: &str,
+    ) -> impl Future<Output = Result<Option<Learnt>, StorageError>> + Send;
+
+    /// See [`Ledger::find_recent_curve`].
+    fn find_curve(
+        &self,
+        source: &str,
+        window: Duration,
+    ) -> impl Future<Output = Result<Curve, StorageError>> + Send;
+
     /// See [`Ledger::free_space`].
     ///
     /// # Errors
@@ -124,6 +146,14 @@ impl Keep for Ledger {
 
     async fn find_coverage(&self, source: &str) -> Result<Option<Coverage>, StorageError> {
         Ledger::find_coverage(self, source).await
+    }
+
+    async fn find_learnt(&self, source: &str) -> Result<Option<Learnt>, StorageError> {
+        Ledger::find_learnt(self, source).await
+    }
+
+    async fn find_curve(&self, source: &str, window: Duration) -> Result<Curve, StorageError> {
+        Ledger::find_recent_curve(self, source, window).await
     }
 
     fn free_space(&self) -> io::Result<u64> {

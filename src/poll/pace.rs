@@ -2,6 +2,8 @@
 //!
 //! Only ever a matter of requests, never of completeness, so it is not kept in the ledger.
 
+use crate::model::sweep::Tier;
+
 /// Share of the page limit that a slice is cut for, in percent: room for the rate to
 /// grow by two fifths before a page is asked for in vain.
 const AIM_PERCENT: i64 = 70;
@@ -32,6 +34,17 @@ pub enum Lane {
     Present,
     /// Everything before.
     Past,
+}
+
+impl Lane {
+    /// The tier that a slice of an ordinary run serves.
+    #[must_use]
+    pub const fn tier(self) -> Tier {
+        match self {
+            Self::Present => Tier::Hot,
+            Self::Past => Tier::Past,
+        }
+    }
 }
 
 /// What is remembered of the densities between the runs of one source.

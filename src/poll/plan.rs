@@ -2,7 +2,7 @@
 //!
 //! Pure: the run loop takes a [`Slice`], asks for it and tells the plan what came of it.
 //! Fresh events never wait for a backfill, and the ordinary idle poll is one request.
-//! A further tier of sweeps is one more stretch at the end of the queue.
+//! A sweep is a plan of its own, for the time between two polls.
 
 use std::collections::VecDeque;
 
@@ -59,6 +59,17 @@ impl Plan {
             part.span.until = part.span.until.min(hot.from);
         }
         plan.queue_rest(rest, hot);
+        plan
+    }
+
+    /// Plans to sweep `parts` (as [`Coverage::unswept`] gives them): what was forgotten
+    /// first, then the oldest scans.
+    ///
+    /// [`Coverage::unswept`]: crate::model::coverage::Coverage::unswept
+    #[must_use]
+    pub fn sweep(parts: Vec<Unsettled>, limit: u32, paces: Paces) -> Self {
+        let mut plan = Self { queue: VecDeque::new(), paces, limit: i64::from(limit.max(1)) };
+        plan.queue_rest(parts, Span::new(i64::MAX, i64::MAX));
         plan
     }
 

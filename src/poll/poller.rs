@@ -12,7 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{PollConfig, Schedule};
+use crate::config::{Overlap, PollConfig, Schedule};
+use crate::model::lateness::Learnt;
 use crate::model::timestamp::Timestamp;
 use crate::poll::due::{NextRun, next_due, pause, phase, stagger};
 use crate::poll::past::Past;
@@ -27,6 +28,9 @@ const NAP: Duration = Duration::from_secs(5);
 /// A cron schedule that has not nudged for this long is polled without: a daily line has
 /// nudged by then.
 const CRON_NET: Duration = Duration::from_hours(25);
+
+/// Longest sweep in one run of a cron schedule, whose next nudge nobody knows here.
+const CRON_SWEEP: Duration = Duration::from_secs(10);
 
 /// Problems with at least this pause are told each time, others only when they begin.
 const SLOW_ENOUGH_TO_TELL: Duration = Duration::from_mins(1);
@@ -63,6 +67,14 @@ impl Timing {
             Schedule::Cron(_) => ran.ended + CRON_NET,
         }
     }
+
+    /// Until when a run that is due at `due` and began at `started` may sweep.
+    fn sweep_until(&self, due: Duration, started: Duration) -> Duration {
+        match self.schedule {
+            Schedule::Interval(interval) => next_due(due, interval, started),
+            Schedule::Cron(_) => started + CRON_SWEEP,
+        }
+    }
 }
 
 /// How a source's polling fares, for the watchdog, `STATUS` and people.
@@ -86,6 +98,9 @@ pub struct Status {
     pub requests: u64,
     /// How far the reading of the past has come; `None`: there is none to read.
     pub past: Option<Past>,
+    /// What the learnt overlap is, and on how many entries it rests; `None` before it was
+    /// looked at, and where the overlap is fixed.
+    pub learnt: Option<Learnt>,
 }
 
 /// Polls one source until it is stopped.
@@ -165,14 +180,15 @@ impl<L: Log, K: Keep> Poller<L, K> {
         let mut next = *self.next.get_or_insert(NextRun::at(now + self.timing.first));
         while self.wait(next, &stop).await {
             let started = self.scanner.clock.uptime();
-            let report = self.scanner.run_once(&stop).await?;
+            let due = self.ran.map_or(grid, |ran| self.timing.due_after(ran));
+            let sweep_until = self.timing.sweep_until(due, started);
+            let report = self.scanner.poll(sweep_until, &stop).await?;
             let ended = self.scanner.clock.uptime();
             let is_cut_short = report.problem.as_ref().is_some_and(|p| p.reason == Reason::Stopped);
             let pause = self.learn(report);
             if is_cut_short {
                 next = NextRun::at(started);
             } else {
-                let due = self.ran.map_or(grid, |ran| self.timing.due_after(ran));
                 let ran = Ran { due, started, ended };
                 self.ran = Some(ran);
                 next = match pause {
@@ -223,6 +239,8 @@ impl<L: Log, K: Keep> Poller<L, K> {
         self.tell(&report, pause);
         let (now, uptime) = (self.scanner.clock.now(), self.scanner.clock.uptime());
         let past = self.scanner.past;
+        let is_auto = self.scanner.settings.overlap == Overlap::Auto;
+        let learnt = self.scanner.learnt.clone().filter(|_| is_auto);
         self.status.send_modify(|status| {
             status.last_run_at = Some(now);
             if report.problem.is_none() {
@@ -237,6 +255,7 @@ impl<L: Log, K: Keep> Poller<L, K> {
             status.requests += u64::from(report.requests);
             status.problem = report.problem;
             status.past = past;
+            status.learnt = learnt;
         });
         pause
     }

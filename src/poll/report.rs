@@ -95,6 +95,8 @@ pub struct RunReport {
     pub new: u64,
     /// Events that were there already.
     pub known: u64,
+    /// Those among `new` that only a sweep found.
+    pub late: u64,
     /// Entries that lay outside of what was asked for.
     pub outside: u64,
     /// Items newly put into quarantine.
@@ -117,6 +119,7 @@ impl RunReport {
             requests: self.requests.saturating_add(next.requests),
             new: self.new + next.new,
             known: self.known + next.known,
+            late: self.late + next.late,
             outside: self.outside + next.outside,
             quarantined: self.quarantined + next.quarantined,
             ..next

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::greenlake::{Page, Query};
+use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::poll::report::{Problem, Reason, Trouble, classify};
 use crate::poll::run::Run;
@@ -13,6 +14,9 @@ use crate::storage::PollRequest;
 pub(super) struct Asked {
     pub(super) query: Query,
     pub(super) page: Page,
+    pub(super) tier: Tier,
+    /// Server time when the answer was there.
+    pub(super) came_at: Timestamp,
     started_at: Timestamp,
     duration: Duration,
 }
@@ -23,6 +27,7 @@ impl Asked {
         PollRequest {
             started_at: self.started_at,
             duration: self.duration,
+            tier: self.tier,
             span: self.query.span,
             offset: self.query.offset,
             outcome,
@@ -50,7 +55,10 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         self.report.requests += 1;
         let duration = self.scanner.clock.uptime().saturating_sub(began);
         let error = match answer {
-            Ok(page) => return Ok(Asked { query, page, started_at, duration }),
+            Ok(page) => {
+                let came_at = self.scanner.log.server_now();
+                return Ok(Asked { query, page, tier: self.tier, came_at, started_at, duration });
+            }
             Err(error) => error,
         };
         let (trouble, status) = classify(&error, &describe(&query));
@@ -65,6 +73,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         self.log_row(PollRequest {
             started_at,
             duration,
+            tier: self.tier,
             span,
             offset,
             outcome,

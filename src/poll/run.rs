@@ -5,16 +5,16 @@
 //! Races it accepts: entries that turn up behind a slice while the run goes on are found
 //! by the next re-read, as any late entry is.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Start;
 use crate::greenlake::Query;
-use crate::model::coverage::{Coverage, SKEW_SECS, Scan, Span};
-use crate::model::event::{Event, Route, Unreadable};
+use crate::model::coverage::{Coverage, SKEW_SECS, Scan};
+use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
-use crate::poll::gap::{find_lost, gap_event};
+use crate::poll::late::first_overlap;
 use crate::poll::part::{Part, Parts, WholePart};
-use crate::poll::past::never_read;
 use crate::poll::plan::{Plan, Slice};
 use crate::poll::report::{Problem, Reason, RunReport, Trouble};
 use crate::poll::request::Asked;
@@ -22,7 +22,6 @@ use crate::poll::scanner::Scanner;
 use crate::poll::second::without;
 use crate::poll::verdict::{Verdict, judge, read};
 use crate::poll::{Keep, Log};
-use crate::storage::{Ingest, PollRequest};
 
 /// Requests of one run, but for a crowded second in hand. At the source's rate limit they
 /// take half a minute; then the present is read again before a backfill goes on.
@@ -36,15 +35,20 @@ const MAX_FAILED_IN_A_ROW: u32 = 2;
 pub(super) struct Run<'a, L, K> {
     pub(super) scanner: &'a mut Scanner<L, K>,
     pub(super) stop: &'a CancellationToken,
-    coverage: Option<Coverage>,
+    pub(super) coverage: Option<Coverage>,
     /// End of what this run reads, seconds; fixed once.
-    hi: i64,
+    pub(super) hi: i64,
+    /// What the next request serves.
+    pub(super) tier: Tier,
+    /// The sweep that goes on; `None` before.
+    pub(super) sweep: Option<Tier>,
     pub(super) report: RunReport,
 }
 
 impl<'a, L: Log, K: Keep> Run<'a, L, K> {
     pub(super) fn new(scanner: &'a mut Scanner<L, K>, stop: &'a CancellationToken) -> Self {
-        Self { scanner, stop, coverage: None, hi: i64::MAX, report: RunReport::default() }
+        let (coverage, report) = (None, RunReport::default());
+        Self { scanner, stop, coverage, hi: i64::MAX, tier: Tier::Hot, sweep: None, report }
     }
 
     /// Reads everything unsettled, or as much as the limits allow.
@@ -54,12 +58,17 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             None => self.begin().await?,
         };
         if !self.scanner.has_run {
+            let settings = &self.scanner.settings;
+            let learnt = self.scanner.keep.find_learnt(&settings.name).await?;
+            self.scanner.learnt = learnt;
             self.scanner.has_run = true;
             self.scanner.before = Some(coverage.clone());
         }
+        let learnt = self.scanner.learnt.as_ref();
+        self.scanner.overlap_secs = first_overlap(self.scanner.settings.overlap, learnt);
         let hi = self.find_bound(coverage.watermark).await?;
         self.hi = hi;
-        let overlap = self.scanner.settings.overlap_secs();
+        let overlap = self.scanner.overlap_secs;
         let unsettled = coverage.unsettled(hi, overlap);
         self.coverage = Some(coverage);
         self.note_past(0);
@@ -71,17 +80,19 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         }
         let limit = self.scanner.settings.page_limit;
         let plan = Plan::new(&parts, hi, overlap + SKEW_SECS, limit, self.scanner.paces);
-        self.follow(plan).await
+        self.follow(plan, Duration::MAX).await
     }
 
-    /// Takes slice after slice until the plan or one of the run's limits ends.
-    async fn follow(&mut self, mut plan: Plan) -> Result<(), Trouble> {
+    /// Takes slice after slice until the plan or one of the run's limits ends; the first
+    /// one in any case, no further one once the time since boot is `until`.
+    pub(super) async fn follow(&mut self, mut plan: Plan, until: Duration) -> Result<(), Trouble> {
         let mut failed = 0;
         while !plan.is_empty() && failed < MAX_FAILED_IN_A_ROW {
             if self.report.requests >= MAX_REQUESTS {
                 return Err(Trouble::Run(self.out_of_requests()));
             }
             let Some(slice) = plan.next_slice() else { break };
+            self.tier = self.sweep.unwrap_or(slice.lane.tier());
             match self.read_slice(slice, &mut plan).await {
                 Ok(()) => failed = 0,
                 Err(Trouble::Slice(problem)) => {
@@ -92,6 +103,9 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
                 Err(other) => return Err(other),
             }
             self.scanner.paces = plan.paces();
+            if self.scanner.clock.uptime() >= until {
+                break;
+            }
         }
         Ok(())
     }
@@ -113,56 +127,6 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             is_fresh: coverage.scans.iter().any(is_newest),
             ..self.report
         }
-    }
-
-    /// The end of what this run reads: the second after the present one.
-    ///
-    /// A machine that starts with its clock behind the watermark would find nothing to
-    /// ask for, and so never hear the source's time: then it asks for that alone.
-    async fn find_bound(&mut self, watermark: i64) -> Result<i64, Trouble> {
-        let hi = self.scanner.log.server_now().secs() + 1;
-        if hi > watermark {
-            return Ok(hi);
-        }
-        let asked = self.ask_time().await?;
-        self.log_row(asked.row("clock", None)).await?;
-        let hi = self.scanner.log.server_now().secs() + 1;
-        if hi > watermark {
-            return Ok(hi);
-        }
-        let message = format!(
-            "the source's clock says {}, but it was read up to {} before; was it set back?",
-            Timestamp::from_secs(hi).to_rfc3339_secs(),
-            Timestamp::from_secs(watermark).to_rfc3339_secs(),
-        );
-        Err(Trouble::Run(Problem::new(Reason::Contradictory, message)))
-    }
-
-    /// Asks for next to nothing: any answer tells the source's time.
-    async fn ask_time(&mut self) -> Result<Asked, Trouble> {
-        let now = self.scanner.log.server_now().secs();
-        let span = Span::new(now, now + 1);
-        self.ask(Query { span, narrow: String::new(), limit: 1, offset: 0 }).await
-    }
-
-    /// The very first start. It asks once for the server's time, so that history begins
-    /// where the source's clock says and not where ours may stand.
-    async fn begin(&mut self) -> Result<Coverage, Trouble> {
-        let asked = self.ask_time().await?;
-        let now = self.scanner.log.server_now();
-        let start = match self.scanner.settings.start {
-            Start::Now => now.minus(self.scanner.clock.uptime().saturating_sub(self.scanner.born)),
-            Start::Back(back) => now.minus(back),
-            Start::At(at) => at,
-        };
-        let coverage = Coverage::new(start.secs());
-        tracing::info!(
-            source = self.scanner.settings.name, start = %start.to_rfc3339_secs(),
-            "history of this source begins"
-        );
-        let row = asked.row("first_start", None);
-        self.store(Vec::new(), Vec::new(), Some(row), Some(coverage.clone())).await?;
-        Ok(coverage)
     }
 
     /// Reads one slice, part by part where the source wants it; only the last part's
@@ -214,8 +178,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
             }
             Verdict::Outside(count) => self.refuse_outside(asked, count).await.map(|()| None),
             Verdict::Contradictory(message) => {
-                let row = asked.row("contradictory", Some(message.clone()));
-                self.store(asked.page.events, asked.page.unreadable, Some(row), None).await?;
+                self.keep(asked, "contradictory", Some(message.clone()), None).await?;
                 Err(Trouble::Slice(Problem::new(Reason::Contradictory, message)))
             }
         }
@@ -225,91 +188,8 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
     pub(super) async fn refuse_outside(&mut self, asked: Asked, count: u64) -> Result<(), Trouble> {
         let message = format!("{count} entries came that were not asked for");
         self.report.outside += count;
-        let row = asked.row("outside", Some(message.clone()));
-        self.store(asked.page.events, asked.page.unreadable, Some(row), None).await?;
+        self.keep(asked, "outside", Some(message.clone()), None).await?;
         Err(Trouble::Slice(Problem::new(Reason::Contradictory, message)))
-    }
-
-    /// Stores a page; with `asked_at` its stretch is covered from that second on.
-    pub(super) async fn commit(
-        &mut self,
-        asked: Asked,
-        outcome: &'static str,
-        asked_at: Option<i64>,
-    ) -> Result<(), Trouble> {
-        let next = asked_at.and_then(|asked_at| {
-            let mut next = self.coverage.clone()?;
-            next.record(asked.query.span, asked_at);
-            next.advance(self.scanner.settings.overlap_secs());
-            Some(next)
-        });
-        let row = asked.row(outcome, None);
-        self.store(asked.page.events, asked.page.unreadable, Some(row), next).await
-    }
-
-    /// The one transaction (I1): entries, quarantine, coverage and the request's row.
-    async fn store(
-        &mut self,
-        page: Vec<Event>,
-        unreadable: Vec<Unreadable>,
-        request: Option<PollRequest>,
-        coverage: Option<Coverage>,
-    ) -> Result<(), Trouble> {
-        let mut events = self.gap_events();
-        // Newest first; reversing keeps the source's order among ties.
-        events.extend(page.into_iter().rev());
-        events.sort_by_key(|event| event.occurred_at);
-        let settings = &self.scanner.settings;
-        let ingest = Ingest {
-            source: settings.name.clone(),
-            route: Route::Poll,
-            events,
-            unreadable,
-            targets: settings.targets.borrow().clone(),
-            coverage: coverage.clone(),
-            request,
-        };
-        let ingested = self.scanner.keep.ingest(ingest).await?;
-        self.scanner.before = None;
-        if coverage.is_some() {
-            self.coverage = coverage;
-        }
-        self.note_past(ingested.new);
-        self.report.new += ingested.new;
-        self.report.known += ingested.known;
-        self.report.quarantined += ingested.quarantined;
-        if ingested.new > 0 {
-            (self.scanner.wake)();
-        }
-        Ok(())
-    }
-
-    /// Notes how much of the past is left, after a commit that brought `new` events.
-    fn note_past(&mut self, new: u64) {
-        let Some(coverage) = &self.coverage else { return };
-        let overlap = self.scanner.settings.overlap_secs();
-        let hot_from = self.hi.saturating_sub(overlap + SKEW_SECS);
-        let left = never_read(&coverage.unsettled(self.hi, overlap), hot_from);
-        self.scanner.note_past(left, new);
-    }
-
-    /// What this process found lost, to be stored with its first page: only then has the
-    /// source told its time, and only then would the trace of the outage go.
-    fn gap_events(&self) -> Vec<Event> {
-        let Some(before) = &self.scanner.before else { return Vec::new() };
-        let settings = &self.scanner.settings;
-        let now = self.scanner.log.server_now();
-        let lost = find_lost(before, settings.overlap_secs(), now.secs());
-        let tell = |span: Span| {
-            tracing::warn!(
-                source = settings.name,
-                from = %Timestamp::from_secs(span.from).to_rfc3339_secs(),
-                until = %Timestamp::from_secs(span.until).to_rfc3339_secs(),
-                "entries may be lost: polling was away for longer than GreenLake keeps them"
-            );
-            gap_event(&settings.name, &settings.workspace_id, span, now)
-        };
-        lost.into_iter().map(tell).collect()
     }
 }
 

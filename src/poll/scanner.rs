@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Overlap, SourceConfig, Start};
 use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
+use crate::model::lateness::Learnt;
+use crate::poll::late::first_overlap;
 use crate::poll::pace::Paces;
 use crate::poll::past::Past;
 use crate::poll::report::{Reason, RunReport, Trouble};
@@ -26,7 +28,7 @@ pub struct ScanSettings {
     /// Where history begins at the very first run; without effect later.
     pub start: Start,
     /// How long after its creation an entry may become visible, rounded up to seconds.
-    pub overlap: Duration,
+    pub overlap: Overlap,
     /// Entries asked for in one request, 1 to 2000.
     pub page_limit: u32,
     /// Bytes free for the ledger below which nothing is asked for.
@@ -44,21 +46,15 @@ impl ScanSettings {
         min_free: u64,
         targets: watch::Receiver<Vec<String>>,
     ) -> Self {
-        let Overlap::Fixed(overlap) = source.poll.overlap;
         Self {
             name: source.name.clone(),
             workspace_id: source.workspace_id.clone(),
             start: source.poll.start,
-            overlap,
+            overlap: source.poll.overlap,
             page_limit: source.poll.page_limit,
             min_free,
             targets,
         }
-    }
-
-    pub(super) fn overlap_secs(&self) -> i64 {
-        let secs = self.overlap.as_secs() + u64::from(self.overlap.subsec_nanos() > 0);
-        i64::try_from(secs).unwrap_or(i64::MAX / 4)
     }
 }
 
@@ -86,6 +82,11 @@ pub struct Scanner<L, K> {
     /// How far the reading of the past has come; `None`: there is none to read.
     pub(super) past: Option<Past>,
     tell: Option<Tell>,
+    /// The overlap in use.
+    pub(super) overlap_secs: i64,
+    pub(super) learnt: Option<Learnt>,
+    /// Time since boot before which nothing is swept.
+    pub(super) sweep_after: Duration,
 }
 
 impl<L: Log, K: Keep> Scanner<L, K> {
@@ -93,6 +94,7 @@ impl<L: Log, K: Keep> Scanner<L, K> {
     /// new events. `start = "now"` means the moment of this call.
     pub fn new(settings: ScanSettings, log: L, keep: K, clock: Clock, wake: Wake) -> Self {
         let born = clock.uptime();
+        let overlap_secs = first_overlap(settings.overlap, None);
         Self {
             settings,
             log,
@@ -106,6 +108,9 @@ impl<L: Log, K: Keep> Scanner<L, K> {
             has_run: false,
             past: None,
             tell: None,
+            overlap_secs,
+            learnt: None,
+            sweep_after: Duration::ZERO,
         }
     }
 
@@ -155,7 +160,39 @@ impl<L: Log, K: Keep> Scanner<L, K> {
     pub async fn run_once(&mut self, stop: &CancellationToken) -> Result<RunReport, PollError> {
         let mut run = Run::new(self, stop);
         let result = run.scan().await;
-        let mut report = run.into_report();
+        let report = run.into_report();
+        self.conclude(report, result)
+    }
+
+    /// Like [`Scanner::run_once`]; when everything unsettled is read, it sweeps what is due
+    /// of the time before until the time since boot is `until`, at which the next run is
+    /// due, and learns from what it found.
+    ///
+    /// # Errors
+    /// As [`Scanner::run_once`].
+    pub async fn poll(
+        &mut self,
+        until: Duration,
+        stop: &CancellationToken,
+    ) -> Result<RunReport, PollError> {
+        let mut run = Run::new(self, stop);
+        let mut result = run.scan().await;
+        if result.is_ok() && run.is_through() {
+            result = run.sweep(until).await;
+        }
+        if result.is_ok() || run.report.late > 0 {
+            let learnt = run.learn().await;
+            result = result.and(learnt);
+        }
+        let report = run.into_report();
+        self.conclude(report, result)
+    }
+
+    fn conclude(
+        &self,
+        mut report: RunReport,
+        result: Result<(), Trouble>,
+    ) -> Result<RunReport, PollError> {
         match result {
             Ok(()) => {}
             Err(Trouble::Slice(problem) | Trouble::Run(problem)) => report.problem = Some(problem),
@@ -166,7 +203,7 @@ impl<L: Log, K: Keep> Scanner<L, K> {
         Ok(report)
     }
 
-    /// Like [`Scanner::run_once`], again and again while a run ends for its number of
+    /// Like [`Scanner::poll`], again and again while a run ends for its number of
     /// requests only: what `tailwater poll` does. The counts are those of all runs.
     ///
     /// # Errors
@@ -174,7 +211,7 @@ impl<L: Log, K: Keep> Scanner<L, K> {
     pub async fn run_through(&mut self, stop: &CancellationToken) -> Result<RunReport, PollError> {
         let mut sum = RunReport::default();
         loop {
-            let report = self.run_once(stop).await?;
+            let report = self.poll(Duration::MAX, stop).await?;
             sum = sum.followed_by(report);
             if !sum.problem.as_ref().is_some_and(|problem| problem.reason == Reason::Budget) {
                 return Ok(sum);

@@ -1,9 +1,10 @@
 //! Sources, and which of their time has been scanned.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::model::coverage::{Coverage, Scan, Span};
 use crate::model::timestamp::Timestamp;
+use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
 use crate::storage::{Ledger, Reader};
 
@@ -54,17 +55,17 @@ pub(super) async fn replace(
         .bind(source_id)
         .execute(&mut *connection)
         .await?;
-    for scan in &coverage.scans {
-        sqlx::query(
-            "INSERT INTO coverage (source_id, from_us, until_us, asked_us)
-             VALUES ($1, $2, $3, $4)",
-        )
-        .bind(source_id)
-        .bind(micros(scan.span.from))
-        .bind(micros(scan.span.until))
-        .bind(micros(scan.asked_at))
-        .execute(&mut *connection)
-        .await?;
+    for chunk in chunks(&coverage.scans) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO coverage (source_id, from_us, until_us, asked_us) ",
+        );
+        query.push_values(chunk, |mut row, scan| {
+            row.push_bind(source_id)
+                .push_bind(micros(scan.span.from))
+                .push_bind(micros(scan.span.until))
+                .push_bind(micros(scan.asked_at));
+        });
+        query.build().execute(&mut *connection).await?;
     }
     Ok(())
 }

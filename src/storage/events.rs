@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
+use crate::model::lateness::Sighted;
+use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Values, chunks, chunks_mut};
 use crate::storage::checksum::checksum;
@@ -111,46 +113,54 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Notes that the events from `first` on were seen.
+/// An event in the ledger that an answer showed, and what that tells of its lateness.
+pub(super) type Sighting = (Sequence, Option<Sighted>);
+
+/// Notes that events were seen by this route, where it is for the first time.
+///
+/// Those of one stretch of time mostly say the same of their lateness, and are one statement.
 pub(super) async fn insert_sightings(
     connection: &mut SqliteConnection,
-    first: Sequence,
+    sightings: &[Sighting],
     route: Route,
     seen_at: Timestamp,
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO sighting (sequence, route, seen_us)
-         SELECT sequence, $2, $3 FROM event WHERE sequence >= $1",
-    )
-    .bind(first)
-    .bind(route.as_str())
-    .bind(seen_at.micros())
-    .execute(connection)
-    .await?;
+    for alike in sightings.chunk_by(|one, next| one.1 == next.1) {
+        let (first, last) = (alike[0].0, alike[alike.len() - 1].0);
+        if usize::try_from(last - first).is_ok_and(|length| length + 1 == alike.len()) {
+            let mut query = sighting(alike[0].1, route, seen_at);
+            query.push("BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
+            query.push(ONCE).build().execute(&mut *connection).await?;
+            continue;
+        }
+        for chunk in chunks(alike) {
+            let mut query = sighting(alike[0].1, route, seen_at);
+            query.push("IN (");
+            let mut sequences = query.separated(", ");
+            for (sequence, _) in chunk {
+                sequences.push_bind(sequence);
+            }
+            query.push(")").push(ONCE).build().execute(&mut *connection).await?;
+        }
+    }
     Ok(())
 }
 
-/// Notes that known events were seen by this route, where it is for the first time.
-pub(super) async fn insert_missing_sightings(
-    connection: &mut SqliteConnection,
-    sequences: &[Sequence],
-    route: Route,
-    seen_at: Timestamp,
-) -> Result<(), StorageError> {
-    for chunk in chunks(sequences) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO sighting (sequence, route, seen_us) SELECT sequence, ",
-        );
-        query.push_bind(route.as_str()).push(", ").push_bind(seen_at.micros());
-        query.push(" FROM event WHERE sequence IN (");
-        let mut list = query.separated(", ");
-        for sequence in chunk {
-            list.push_bind(sequence);
-        }
-        query.push(") ON CONFLICT (sequence, route) DO NOTHING");
-        query.build().execute(&mut *connection).await?;
-    }
-    Ok(())
+const ONCE: &str = " ON CONFLICT (sequence, route) DO NOTHING";
+
+/// The beginning of a statement that makes sightings for events whose sequence is …
+fn sighting(sighted: Option<Sighted>, route: Route, seen_at: Timestamp) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier) \
+         SELECT sequence, ",
+    );
+    query.push_bind(route.as_str()).push(", ").push_bind(seen_at.micros());
+    query.push(", ").push_bind(sighted.map(|sighted| sighted.shown_at.micros()));
+    let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
+    query.push(", ").push_bind(unseen_at.map(Timestamp::micros));
+    let tier = sighted.and_then(|sighted| sighted.tier);
+    query.push(", ").push_bind(tier.map(Tier::as_str)).push(" FROM event WHERE sequence ");
+    query
 }
 
 /// Puts an item into quarantine; 1 if it is new there, else 0.

@@ -7,13 +7,14 @@ use sqlx::SqliteConnection;
 
 use crate::model::coverage::Coverage;
 use crate::model::envelope::json;
-use crate::model::event::{Event, Route, Sequence, Unreadable};
+use crate::model::event::{AUDIT_SOURCE, Event, Route, Sequence, Unreadable};
+use crate::model::lateness::{Learnt, Shown, Sighted};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
-use crate::storage::events::{self, NewEvent};
+use crate::storage::events::{self, NewEvent, Sighting};
 use crate::storage::recent::RecentEvent;
 use crate::storage::requests::{self, PollRequest};
-use crate::storage::{Ledger, coverage, deliveries, upkeep};
+use crate::storage::{Ledger, coverage, deliveries, lateness, upkeep};
 
 /// What one transaction brings in (I1).
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub struct Ingest {
     pub coverage: Option<Coverage>,
     /// The request that brought it, for `poll_log`.
     pub request: Option<PollRequest>,
+    /// What the answer tells of the lateness of the audit entries in it; `None`: nothing.
+    pub shown: Option<Shown>,
+    /// What has been learnt of the source's lateness; `None` leaves it as it is.
+    pub learnt: Option<Learnt>,
 }
 
 /// What an [`Ingest`] came to.
@@ -78,26 +83,32 @@ async fn apply(
     let seen_at = ingest.request.as_ref().map_or(now, PollRequest::ended_at).min(now);
     let total = ingest.events.len();
     let first = upkeep::next_sequence(connection).await?;
-    let (fresh, known) = sort_out(connection, ingest.events).await?;
+    let (fresh, known) = sort_out(connection, ingest.events, ingest.shown.as_ref()).await?;
     let place = Place { source_id, route: ingest.route, first, now };
+    let sighted = ingest.shown.as_ref();
+    let seen = |((_, event), sequence): (&Fresh, _)| (sequence, sighted_of(sighted, event));
+    let new_sightings: Vec<Sighting> = fresh.iter().zip(first..).map(seen).collect();
     let mut rows = seal(fresh, place);
     let new = rows.len();
     let next = first + Sequence::try_from(new).unwrap_or(Sequence::MAX);
     if new > 0 {
         events::insert(connection, &mut rows).await?;
         upkeep::set_next_sequence(connection, next).await?;
-        events::insert_sightings(connection, first, ingest.route, seen_at).await?;
+        events::insert_sightings(connection, &new_sightings, ingest.route, seen_at).await?;
         for target in &ingest.targets {
             deliveries::insert_for_new(connection, first, target).await?;
         }
     }
-    events::insert_missing_sightings(connection, &known, ingest.route, seen_at).await?;
+    events::insert_sightings(connection, &known, ingest.route, seen_at).await?;
     let mut quarantined = 0;
     for item in &ingest.unreadable {
         quarantined += events::quarantine(connection, source_id, ingest.route, item, now).await?;
     }
     if let Some(state) = &ingest.coverage {
         coverage::replace(connection, source_id, state).await?;
+    }
+    if let Some(learnt) = &ingest.learnt {
+        lateness::replace(connection, source_id, learnt).await?;
     }
     if let Some(request) = &ingest.request {
         requests::insert(connection, source_id, request, new as u64).await?;
@@ -120,11 +131,18 @@ fn recent(event: NewEvent) -> RecentEvent {
 /// A new event with the namespace of its id.
 type Fresh = (i64, Event);
 
+/// What `shown` tells of `event`'s lateness: our own events have none.
+fn sighted_of(shown: Option<&Shown>, event: &Event) -> Option<Sighted> {
+    let shown = shown.filter(|_| event.envelope.source == AUDIT_SOURCE);
+    shown.and_then(|shown| shown.sighted(event.occurred_at.secs()))
+}
+
 /// Tells new events from known ones; of a repeat within `events` the first counts.
 async fn sort_out(
     connection: &mut SqliteConnection,
     events: Vec<Event>,
-) -> Result<(Vec<Fresh>, Vec<Sequence>), StorageError> {
+    shown: Option<&Shown>,
+) -> Result<(Vec<Fresh>, Vec<Sighting>), StorageError> {
     let mut placed = Vec::with_capacity(events.len());
     let mut last: Option<(String, String, i64)> = None;
     for event in events {
@@ -141,12 +159,17 @@ async fn sort_out(
     }
     let known = events::find_known(connection, &placed).await?;
     let mut seen: HashSet<(i64, String)> = HashSet::with_capacity(placed.len());
-    let sequences = known.values().copied().collect();
+    let mut sightings = Vec::with_capacity(known.len());
     placed.retain(|(origin_id, event)| {
         let key = (*origin_id, event.envelope.id.clone());
-        !known.contains_key(&key) && seen.insert(key)
+        let found = known.get(&key).copied();
+        let is_first = seen.insert(key);
+        if let Some(sequence) = found.filter(|_| is_first) {
+            sightings.push((sequence, sighted_of(shown, event)));
+        }
+        found.is_none() && is_first
     });
-    Ok((placed, sequences))
+    Ok((placed, sightings))
 }
 
 #[derive(Clone, Copy)]

@@ -18,6 +18,7 @@ mod filter;
 mod follow;
 mod history;
 mod ingest;
+mod lateness;
 mod open;
 mod operations;
 mod own;

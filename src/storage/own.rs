@@ -67,7 +67,7 @@ pub(super) async fn insert(
     };
     events::insert(connection, &mut [row]).await?;
     upkeep::set_next_sequence(connection, sequence + 1).await?;
-    events::insert_sightings(connection, sequence, route, now).await?;
+    events::insert_sightings(connection, &[(sequence, None)], route, now).await?;
     sqlx::query(
         "INSERT INTO delivery (sequence, target_id, status)
          SELECT $1, id, 'pending' FROM target WHERE own_events = 1 AND id <> $2",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use crate::model::coverage::Span;
+use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::{Ledger, coverage};
@@ -16,6 +17,8 @@ pub struct PollRequest {
     pub started_at: Timestamp,
     /// Until the last byte of the answer, or until it failed.
     pub duration: Duration,
+    /// What it served.
+    pub tier: Tier,
     /// What was asked for.
     pub span: Span,
     /// Entries skipped.
@@ -52,8 +55,8 @@ pub(super) async fn insert(
     sqlx::query(
         "INSERT INTO poll_request
              (source_id, started_us, duration_us, from_us, until_us, skip, outcome, status,
-              count, total, new, bytes, error)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+              count, total, new, bytes, error, tier)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(source_id)
     .bind(request.started_at.micros())
@@ -68,6 +71,7 @@ pub(super) async fn insert(
     .bind(whole(new))
     .bind(whole(request.bytes))
     .bind(request.error.as_deref())
+    .bind(request.tier.as_str())
     .execute(connection)
     .await?;
     Ok(())

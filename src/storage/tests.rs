@@ -101,6 +101,8 @@ fn ingest(ids: &[&str]) -> Ingest {
         targets: vec!["siem".to_owned(), "oncall".to_owned()],
         coverage: None,
         request: None,
+        shown: None,
+        learnt: None,
     }
 }
 
@@ -814,4 +816,52 @@ async fn dead_letters_are_told_with_a_count_once_a_minute_and_those_of_our_own_e
     let owed_now = f.ledger.reader().find_owed(oncall).await.unwrap().unwrap();
     assert!(!owed_now.has_untold_dead);
     assert_eq!(own_events(&f).await, ["delivery.dead"; 2].map(|one| owed(one, "oncall")));
+}
+
+#[tokio::test]
+async fn lateness_is_kept_with_both_ends_and_of_the_first_answer_only() {
+    use crate::model::coverage::Span;
+    use crate::model::lateness::{Learnt, Shown};
+    use crate::model::sweep::Tier;
+
+    let f = Fixture::new().await;
+    let second = ingest(&["x"]).events[0].occurred_at.secs();
+    let span = Span::new(second - 100, second + 100);
+    let mut coverage = Coverage::new(second - 1_000);
+    let first = Shown::new(&coverage, span, Timestamp::from_secs(second + 20), Tier::Hot, 900);
+    let fresh = Ingest { shown: Some(first), ..ingest(&["fresh"]) };
+    f.ledger.ingest(fresh).await.unwrap();
+    coverage.record(span, second + 1_000);
+    let swept =
+        Shown::new(&coverage, span, Timestamp::from_secs(second + 5_000), Tier::Hourly, 900);
+    let late = Ingest { shown: Some(swept.clone()), ..ingest(&["fresh", "late"]) };
+    f.ledger.ingest(late).await.unwrap();
+    let old =
+        Shown::new(&Coverage::new(0), span, Timestamp::from_secs(second + 5_000), Tier::Past, 900);
+    f.ledger.ingest(Ingest { shown: Some(old), ..ingest(&["late", "old"]) }).await.unwrap();
+
+    let rows: Vec<(String, i64, i64, Option<String>)> =
+        sqlx::query_as("SELECT id, at_least_ms, at_most_ms, tier FROM lateness ORDER BY sequence")
+            .fetch_all(&f.ledger.reader().0)
+            .await
+            .unwrap();
+    let hourly = Some("hourly".to_owned());
+    let expected =
+        [("fresh".to_owned(), 0, 20_000, None), ("late".to_owned(), 999_000, 5_000_000, hourly)];
+    assert_eq!(rows, expected);
+    let curve = f.ledger.reader().find_curve(&HistoryFilter::default()).await.unwrap();
+    assert_eq!((curve.entries(), curve.swept(), curve.longest()), (2, 1, Some(5_000_000_000)));
+
+    let source = ingest(&[]).source;
+    assert_eq!(f.ledger.find_learnt(&source).await.unwrap(), None);
+    let learnt = Learnt {
+        overlap_secs: 810,
+        at: Timestamp::from_secs(second),
+        entries: 2,
+        quantile: None,
+        swept: 1,
+        late_since: Some(Timestamp::from_secs(second)),
+    };
+    f.ledger.ingest(Ingest { learnt: Some(learnt.clone()), ..ingest(&[]) }).await.unwrap();
+    assert_eq!(f.ledger.find_learnt(&source).await.unwrap(), Some(learnt));
 }

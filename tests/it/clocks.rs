@@ -2,7 +2,6 @@
 //! suspended, clocks that are set, the last second of 2038's 32 bits, a leap day, the edges of
 //! summer time. Polling goes on by itself, without a burst, and nothing is lost.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tailwater::model::clock::Clock;
@@ -158,9 +157,9 @@ async fn live_through(moment: &str, zone: Option<&str>, poll: &str) {
     .await;
     drop(feed);
     arrived(&format!("around {moment}"), &cloud, &sink).await;
-    // One run a second at most, and never two for the same one.
-    let seconds: BTreeSet<i64> = at.iter().map(|at| at / 1_000_000).collect();
-    assert!(seconds.len() + 2 >= at.len(), "{moment} {zone:?}: a burst: {at:?}");
+    // One a second, however late some of them were: what was missed is not made up for.
+    let passed = usize::try_from((at[at.len() - 1] - at[0]) / 1_000_000).expect("it runs on");
+    assert!(at.len() <= passed + 4, "{moment} {zone:?}: a burst: {at:?}");
     let told: Vec<(String,)> =
         Audit::live(&home).await.rows("SELECT time FROM history ORDER BY sequence").await;
     let year = &moment[..4];

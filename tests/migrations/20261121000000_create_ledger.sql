@@ -2,9 +2,11 @@
 
 INSERT INTO ledger (id, created_us, next_sequence, in_use) VALUES (1, 1795219200000000, 4, 0);
 
-INSERT INTO source (id, name, start_us, watermark_us)
-VALUES (1, 'production', 1795219200000000, 1795219260000000),
-       (2, 'laboratory', NULL, NULL);
+INSERT INTO source (id, name, start_us, watermark_us, learnt_us, overlap_us, entries, swept,
+                    quantile_us, late_us)
+VALUES (1, 'production', 1795219200000000, 1795219260000000, 1795220400000000, 900000000,
+        700, 1, 31000000, 1795220400000000),
+       (2, 'laboratory', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 
 INSERT INTO coverage (source_id, from_us, until_us, asked_us)
 VALUES (1, 1795219200000000, 1795219260000000, 1795220400000000),
@@ -32,11 +34,11 @@ VALUES (1, 1, 'AZ-first', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}',
         1790195600);
 
-INSERT INTO sighting (sequence, route, seen_us)
-VALUES (1, 'poll', 1795219207123456),
-       (2, 'poll', 1795219207123456),
-       (3, 'push', 1795219210500000),
-       (3, 'poll', 1795219237000000);
+INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier)
+VALUES (1, 'poll', 1795219207123456, 1795219207000000, NULL, NULL),
+       (2, 'poll', 1795219207123456, NULL, NULL, NULL),
+       (3, 'push', 1795219210500000, NULL, NULL, NULL),
+       (3, 'poll', 1795219237000000, 1795222837000000, 1795220237000000, 'hourly');
 
 INSERT INTO target (id, name, created_us, state, since_us, resumed_us, delivered, dead,
                     last_delivered_us)
@@ -63,11 +65,11 @@ VALUES (1, 1, 1, 1795219207150000, 50000, 200, NULL, 'ok'),
        (2, 1, 1, 1795219207150000, 15000000, NULL, 'timeout', NULL);
 
 INSERT INTO poll_request (id, source_id, started_us, duration_us, from_us, until_us, skip,
-                          outcome, status, count, total, new, bytes, error)
+                          outcome, status, count, total, new, bytes, error, tier)
 VALUES (1, 1, 1795219207000000, 120000, 1795219200000000, 1795219208000000, 0,
-        'complete', 200, 2, 2, 2, 1843, NULL),
+        'complete', 200, 2, 2, 2, 1843, NULL, 'hot'),
        (2, 1, 1795219237000000, 30000000, 1795219200000000, 1795219238000000, 0,
-        'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s');
+        'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s', 'hourly');
 
 INSERT INTO push_request (id, source_id, received_us, duration_us, status, count, new, bytes, error)
 VALUES (1, 2, 1795219210500000, 1800, 200, 1, 1, 912, NULL);

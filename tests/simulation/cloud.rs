@@ -129,6 +129,11 @@ impl Cloud {
         at + ahead.map_or(0, |(_, ahead)| *ahead)
     }
 
+    /// Whether the service's clock was never set.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.steps.iter().all(|(_, ahead)| *ahead == self.steps[0].1)
+    }
+
     /// The first second that is still shown at `at`. What is gone stays gone, even when
     /// the service's clock is set back.
     pub(crate) fn oldest(&self, at: i64) -> i64 {

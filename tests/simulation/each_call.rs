@@ -32,6 +32,7 @@ const CALLS_MAX: u64 = 10_000;
 fn story(blow: Option<(u64, Fate)>) -> Story {
     let source = SourceStory {
         overlap: 60,
+        is_auto: false,
         page_limit: 6,
         back: 100,
         lateness: Lateness::Mixed,
@@ -49,6 +50,7 @@ fn story(blow: Option<(u64, Fate)>) -> Story {
         runs: 3,
         crashes: 0,
         absences: 0,
+        away: Vec::new(),
         no_room: 0,
         odds: Odds::default(),
         blow,

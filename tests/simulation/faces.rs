@@ -3,9 +3,11 @@
 
 use std::future::pending;
 use std::io;
+use std::time::Duration;
 
 use tailwater::greenlake::{FetchError, Page, Query};
 use tailwater::model::coverage::Coverage;
+use tailwater::model::lateness::{Curve, Learnt};
 use tailwater::model::timestamp::Timestamp;
 use tailwater::poll::{Keep, Log};
 use tailwater::storage::{Ingest, Ingested, PollRequest, StorageError};
@@ -51,6 +53,10 @@ impl Log for SimLog {
         world.sources[self.index].told_time = now;
         Timestamp::from_micros(now)
     }
+
+    fn parts(&self) -> Vec<String> {
+        vec![String::new()]
+    }
 }
 
 /// The ledger, as a poller sees it.
@@ -73,6 +79,19 @@ impl Keep for SimKeep {
     async fn find_coverage(&self, source: &str) -> Result<Option<Coverage>, StorageError> {
         let index = index_of(source);
         live(&self.0, failure, move |world| Ok(world.sources[index].shelf.coverage.clone())).await
+    }
+
+    async fn find_learnt(&self, source: &str) -> Result<Option<Learnt>, StorageError> {
+        let index = index_of(source);
+        live(&self.0, failure, move |world| Ok(world.sources[index].shelf.learnt.clone())).await
+    }
+
+    async fn find_curve(&self, source: &str, _window: Duration) -> Result<Curve, StorageError> {
+        let index = index_of(source);
+        live(&self.0, failure, move |world| {
+            Ok(world.sources[index].shelf.samples.iter().copied().collect())
+        })
+        .await
     }
 
     fn free_space(&self) -> io::Result<u64> {

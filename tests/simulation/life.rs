@@ -88,6 +88,8 @@ struct Life<'a> {
     settings: Vec<ScanSettings>,
     scanners: Vec<Scanner<SimLog, SimKeep>>,
     failures: Vec<u32>,
+    /// Nothing goes wrong any more.
+    is_fair: bool,
     outcome: Outcome,
 }
 
@@ -114,7 +116,7 @@ impl<'a> Life<'a> {
                 name: name_of(index),
                 workspace_id,
                 start: of.start(&mut dice),
-                overlap: Duration::from_secs(of.overlap.unsigned_abs()),
+                overlap: of.setting(),
                 page_limit: of.page_limit,
                 min_free: 1_000,
                 targets: watch::channel(Vec::new()).1,
@@ -123,8 +125,17 @@ impl<'a> Life<'a> {
         let failures = vec![0; settings.len()];
         let world = Arc::new(Mutex::new(world));
         let outcome = Outcome::default();
-        let mut life =
-            Self { story, world, clock, dice, settings, scanners: Vec::new(), failures, outcome };
+        let mut life = Self {
+            story,
+            world,
+            clock,
+            dice,
+            settings,
+            scanners: Vec::new(),
+            failures,
+            is_fair: false,
+            outcome,
+        };
         life.start_process();
         life
     }
@@ -159,16 +170,18 @@ impl<'a> Life<'a> {
             (world.is_rough, world.fate, world.free) = (false, None, u64::MAX);
             world.tell(|| "nothing goes wrong any more".to_owned());
         }
+        self.is_fair = true;
         for index in 0..self.settings.len() {
             self.recover(index)?;
             self.check()?;
+            self.sweep(index)?;
         }
         Ok(())
     }
 
     fn rough_run(&mut self, index: usize) {
         if self.dice.one_in(self.story.absences) {
-            let away = self.dice.pick(&[50, 400, 4_000, 40_000]);
+            let away = self.dice.pick(&self.story.away);
             self.clock.advance(Duration::from_secs(away));
             lock(&self.world).tell(|| format!("nobody polled for {away} s"));
             self.start_process();
@@ -206,7 +219,9 @@ impl<'a> Life<'a> {
         self.outcome.runs += 1;
         let stop = lock(&self.world).stop.clone();
         let result = {
-            let run = pin!(self.scanners[index].run_once(&stop));
+            let interval = Duration::from_secs(self.story.interval.unsigned_abs());
+            let until = if self.is_fair { Duration::MAX } else { self.clock.uptime() + interval };
+            let run = pin!(self.scanners[index].poll(until, &stop));
             run.poll(&mut Context::from_waker(Waker::noop()))
         };
         let mut world = lock(&self.world);
@@ -261,13 +276,42 @@ impl<'a> Life<'a> {
         Err(format!("{law}, after {RUNS_TO_RECOVER} runs of source {index}"))
     }
 
+    /// The sweeps' turn: a day for each time that they have to come to find the latest.
+    fn sweep(&mut self, index: usize) -> Result<(), String> {
+        for _ in 0..self.story.sources[index].days_late() {
+            self.clock.advance(Duration::from_hours(25));
+            self.sweep_once(index)?;
+            self.check()?;
+        }
+        let world = lock(&self.world);
+        let (source, at) = (&world.sources[index], world.at());
+        source.shelf.check_swept(&source.cloud, at).map_err(|law| format!("source {index}: {law}"))
+    }
+
+    /// Until nothing is left to read.
+    fn sweep_once(&mut self, index: usize) -> Result<(), String> {
+        let mut last = None;
+        for _ in 0..RUNS_TO_RECOVER {
+            let Ended::With(report) = self.run(index) else {
+                return Err("a process ends though nothing goes wrong".to_owned());
+            };
+            let Some(problem) = &report.problem else { return Ok(()) };
+            let is_stuck = problem.reason == Reason::Incomplete;
+            self.clock.advance(Duration::from_secs(if is_stuck { 3_601 } else { 1 }));
+            last = Some(report);
+        }
+        Err(format!("liveness: no end of sweeps after {RUNS_TO_RECOVER} runs: {last:?}"))
+    }
+
     fn check_present(&self, index: usize, report: &RunReport) -> Result<(), String> {
         let world = lock(&self.world);
         let source = &world.sources[index];
         let now = source.cloud.time(world.at()).div_euclid(SECOND);
         let coverage = source.shelf.coverage.as_ref().ok_or("liveness: nothing was begun")?;
         // A run takes a while: forty requests of less than half a second, and the Date's.
-        let reach = now - source.shelf.overlap - SKEW_SECS - 25;
+        let learnt = source.shelf.learnt.as_ref().map(|learnt| learnt.overlap_secs);
+        let overlap = learnt.unwrap_or(0).max(source.shelf.overlap);
+        let reach = now - overlap - SKEW_SECS - 25;
         if coverage.watermark < reach || !report.is_fresh || report.problem.is_some() {
             let mark = coverage.watermark;
             return Err(format!("liveness: the watermark is {mark}, not {reach}; {report:?}"));

@@ -6,7 +6,7 @@
 //!     TAILWATER_SEEDS=1000000 cargo test --test simulation lives        # more
 //!     TAILWATER_SEED=4711 cargo test --test simulation lives -- --nocapture
 //!                                                                       # one, step by step
-//!     cargo test --test simulation four_pollers -- --nocapture          # the table
+//!     cargo test --test simulation five_pollers -- --nocapture          # the table
 //!
 //! What the laws are, and what they rest on: `docs/guarantees.md`.
 
@@ -33,8 +33,8 @@ const SEEDS: u64 = 10_000;
 /// Seeds that once found a fault in the poller, oldest first: it asked for nothing, for ever,
 /// when it started with the machine's clock behind the watermark; it could not read a crowded
 /// second from two replicas that answer by turns; it believed a `total` smaller than what had
-/// come, when it was told three times.
-const FOUND: &[u64] = &[1, 4, 18_237];
+/// come, when it was told three times; a sweep read beyond the bound of its run.
+const FOUND: &[u64] = &[1, 4, 18_237, 26];
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

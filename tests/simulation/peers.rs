@@ -1,5 +1,5 @@
-//! Four pollers on the same clouds: ours, ours without its overlap, and two that are
-//! written here only to show that this model finds what they lose.
+//! Five pollers on the same clouds: ours, ours without its sweeps, ours without its overlap
+//! too, and two that are written here only to show that this model finds what they lose.
 
 use std::fmt;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tailwater::config::Start;
+use tailwater::config::{Overlap, Start};
 use tailwater::greenlake::{Page, Query};
 use tailwater::model::clock::Clock;
 use tailwater::model::coverage::Span;
@@ -39,6 +39,8 @@ const SEEDS: u64 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     Tailwater,
+    /// The same, but nothing is read again once it is settled.
+    NoSweeps,
     /// The same, but nothing is read a second time.
     NoOverlap,
     /// The textbook: all pages from the latest `createdAt` seen, known ids dropped.
@@ -49,7 +51,8 @@ enum Peer {
 }
 
 impl Peer {
-    const ALL: [Self; 4] = [Self::Tailwater, Self::NoOverlap, Self::Cursor, Self::Published];
+    const ALL: [Self; 5] =
+        [Self::Tailwater, Self::NoSweeps, Self::NoOverlap, Self::Cursor, Self::Published];
 }
 
 /// How late entries are; the first two keep to what Tailwater assumes.
@@ -118,7 +121,7 @@ fn poll(peer: Peer, weather: Weather, seed: u64) -> Loss {
     let world = Arc::new(Mutex::new(world));
     let log = SimLog { world: Arc::clone(&world), index: 0 };
     match peer {
-        Peer::Tailwater | Peer::NoOverlap => scan(overlap, log, &clock),
+        Peer::Tailwater | Peer::NoSweeps | Peer::NoOverlap => scan(peer, overlap, log, &clock),
         Peer::Cursor => follow_cursor(&log, &clock),
         Peer::Published => ask_for_the_last_minute(&log, &clock),
     }
@@ -140,12 +143,12 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-fn scan(overlap: i64, log: SimLog, clock: &Clock) {
+fn scan(peer: Peer, overlap: i64, log: SimLog, clock: &Clock) {
     let settings = ScanSettings {
         name: name_of(0),
         workspace_id: name_of(0),
         start: Start::At(Timestamp::from_micros(BEGIN)),
-        overlap: Duration::from_secs(overlap.unsigned_abs()),
+        overlap: Overlap::Fixed(Duration::from_secs(overlap.unsigned_abs())),
         page_limit: 2_000,
         min_free: 0,
         targets: watch::channel(Vec::new()).1,
@@ -156,7 +159,12 @@ fn scan(overlap: i64, log: SimLog, clock: &Clock) {
     while !is_over(clock) {
         clock.advance(Duration::from_mins(1));
         lock(&world).begin_run(0);
-        at_once(scanner.run_once(&CancellationToken::new())).expect("the ledger works");
+        let (until, stop) = (clock.uptime() + Duration::from_mins(1), CancellationToken::new());
+        let report = match peer {
+            Peer::Tailwater => at_once(scanner.poll(until, &stop)),
+            _ => at_once(scanner.run_once(&stop)),
+        };
+        report.expect("the ledger works");
     }
 }
 
@@ -206,7 +214,7 @@ fn row(first: &str, cells: impl Iterator<Item = String>) -> String {
 }
 
 #[test]
-fn the_model_finds_what_four_pollers_lose() {
+fn the_model_finds_what_five_pollers_lose() {
     let sum_up = |peer, weather| {
         let all = (0..SEEDS).map(|seed| poll(peer, weather, seed));
         all.fold(Loss::default(), |sum, one| Loss {
@@ -222,9 +230,10 @@ fn the_model_finds_what_four_pollers_lose() {
     table += &row("entries made", sums[0].iter().map(|loss| loss.made.to_string()));
     println!("{table}");
 
-    let [ours, no_overlap, cursor, published] = sums;
-    assert_eq!((ours[0].lost, ours[1].lost), (0, 0), "nothing that is not late\n{table}");
-    assert!(ours[2].lost > 0 && ours[2].lost * 50 < ours[2].made, "what is late\n{table}");
+    let [ours, no_sweeps, no_overlap, cursor, published] = sums;
+    assert_eq!(ours.map(|loss| loss.lost), [0, 0, 0], "{table}");
+    assert_eq!((no_sweeps[0].lost, no_sweeps[1].lost), (0, 0), "nothing late\n{table}");
+    assert!(no_sweeps[2].lost > 0 && no_sweeps[2].lost * 50 < no_sweeps[2].made, "{table}");
     // Where all are late by the same, their order holds, which is all that a cursor needs.
     for loss in no_overlap.iter().chain(&cursor[1..]).chain(&published) {
         assert!(loss.lost * 200 > loss.made, "{table}");

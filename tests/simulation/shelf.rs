@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 
 use tailwater::model::coverage::{Coverage, Span};
+use tailwater::model::event::Event;
+use tailwater::model::lateness::{Learnt, Sample, Sighted};
+use tailwater::model::sweep::Sweep;
 use tailwater::poll::gap::GAP_TYPE;
+use tailwater::poll::late::{LATE_TYPE, ON_TIME_TYPE};
 use tailwater::storage::{Ingest, Ingested};
 
 use crate::cloud::{Cloud, Entry};
@@ -12,8 +16,12 @@ use crate::cloud::{Cloud, Entry};
 #[derive(Debug)]
 pub(crate) struct Shelf {
     pub(crate) coverage: Option<Coverage>,
+    /// The shortest overlap that was ever in use.
     pub(crate) overlap: i64,
-    pub(crate) gaps: HashSet<String>,
+    /// Ids of the poller's own events.
+    pub(crate) notices: HashSet<String>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) learnt: Option<Learnt>,
     /// What was asked and answered since the watermark, with the server time (seconds) of
     /// the asking: the only thing that may move the watermark.
     asked: Vec<(Span, i64)>,
@@ -21,7 +29,14 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     pub(crate) fn new(overlap: i64) -> Self {
-        Self { coverage: None, overlap, gaps: HashSet::new(), asked: Vec::new() }
+        Self {
+            coverage: None,
+            overlap,
+            notices: HashSet::new(),
+            samples: Vec::new(),
+            learnt: None,
+            asked: Vec::new(),
+        }
     }
 
     pub(crate) fn note_asked(&mut self, span: Span, stamp: i64) {
@@ -43,18 +58,32 @@ impl Shelf {
             return Err("a page is not kept oldest first".to_owned());
         }
         for event in &ingest.events {
-            if event.envelope.event_type == GAP_TYPE {
-                ingested.new += u64::from(self.gaps.insert(event.envelope.id.clone()));
+            let kind = event.envelope.event_type.as_str();
+            if [GAP_TYPE, LATE_TYPE, ON_TIME_TYPE].contains(&kind) {
+                ingested.new += u64::from(self.notices.insert(event.envelope.id.clone()));
                 continue;
             }
             let number: usize =
                 event.envelope.id.parse().map_err(|_| "an id changed".to_owned())?;
-            let entry = &mut cloud.entries[number];
+            let entry = &cloud.entries[number];
             let is_same = event.workspace_id == cloud.workspace_id
                 && event.occurred_at.secs() == entry.second();
             if !is_same {
                 return Err(format!("I7: entry {number} came as another"));
             }
+            if !entry.is_stored {
+                let second = entry.second();
+                let sighted = ingest.shown.as_ref().and_then(|shown| shown.sighted(second));
+                if let Some(sighted) = sighted {
+                    check_ends(entry, sighted, cloud.is_steady())?;
+                    self.samples.push(Sample {
+                        at_least: sighted.at_least(second),
+                        at_most: sighted.at_most(second),
+                        is_swept: sighted.tier.is_some(),
+                    });
+                }
+            }
+            let entry = &mut cloud.entries[number];
             ingested.new += u64::from(!entry.is_stored);
             ingested.known += u64::from(entry.is_stored);
             entry.is_stored = true;
@@ -65,12 +94,27 @@ impl Shelf {
             ingested.quarantined += u64::from(!cloud.entries[number].is_stored);
             cloud.entries[number].is_stored = true;
         }
+        if let Some(learnt) = ingest.learnt {
+            self.overlap = self.overlap.min(learnt.overlap_secs);
+            self.check_alarm(&learnt, &ingest.events)?;
+            self.learnt = Some(learnt);
+        }
         if let Some(next) = ingest.coverage {
             self.check_step(&next)?;
             self.coverage = Some(next);
         }
         self.check(cloud, at)?;
         Ok(ingested)
+    }
+
+    /// Each change of state is told once, with the state.
+    fn check_alarm(&self, learnt: &Learnt, events: &[Event]) -> Result<(), String> {
+        let was_late = self.learnt.as_ref().is_some_and(|learnt| learnt.late_since.is_some());
+        let is_told = events.len() == 1;
+        if (was_late != learnt.late_since.is_some()) == is_told {
+            return Ok(());
+        }
+        Err(format!("the alarm: {learnt:?} after {:?} with {events:?}", self.learnt))
     }
 
     /// I3 and I8: the watermark moves forward only, and only over what was asked for late
@@ -112,7 +156,7 @@ impl Shelf {
     pub(crate) fn check(&self, cloud: &Cloud, at: i64) -> Result<(), String> {
         let Some(coverage) = &self.coverage else { return Ok(()) };
         let oldest = cloud.oldest(at);
-        let is_steady = cloud.steps.iter().all(|(_, ahead)| *ahead == cloud.steps[0].1);
+        let is_steady = cloud.is_steady();
         for (number, entry) in cloud.entries.iter().enumerate() {
             let second = entry.second();
             if entry.is_stored || second < coverage.start || second < oldest {
@@ -146,6 +190,28 @@ impl Shelf {
         Ok(())
     }
 
+    /// The sweeps' law, once nothing goes wrong any more and each had its turn: whatever is
+    /// missing is not shown, or came later than the sweeps reach.
+    ///
+    /// # Errors
+    /// The first entry that is missing.
+    pub(crate) fn check_swept(&self, cloud: &Cloud, at: i64) -> Result<(), String> {
+        let Some(coverage) = &self.coverage else { return Ok(()) };
+        let (oldest, reach) = (cloud.oldest(at), Sweep::DAILY.reach_secs);
+        for (number, entry) in cloud.entries.iter().enumerate() {
+            let second = entry.second();
+            let is_shown = entry.visible <= at && second >= oldest;
+            if entry.is_stored || second < coverage.start || !is_shown {
+                continue;
+            }
+            let within = cloud.is_steady() && entry.late <= reach * crate::cloud::SECOND;
+            if within || entry.unseen_at < second + reach {
+                return Err(format!("sweeps: entry {number} was never found, {entry:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// How many entries are in, out of reach of a hot re-read, and late beyond `overlap`.
     pub(crate) fn tally(&self, cloud: &Cloud) -> Tally {
         let mut tally = Tally::default();
@@ -159,6 +225,18 @@ impl Shelf {
         }
         tally
     }
+}
+
+/// The true lateness lies between the two ends. Five seconds are allowed for a `Date` that
+/// is rounded or off, and for the answer's way.
+fn check_ends(entry: &Entry, sighted: Sighted, is_steady: bool) -> Result<(), String> {
+    const ALLOWED: i64 = 5 * crate::cloud::SECOND;
+    let (least, most) = (sighted.at_least(entry.second()), sighted.at_most(entry.second()));
+    let is_between = least <= entry.late + ALLOWED && entry.late <= most + ALLOWED;
+    if is_between || !is_steady {
+        return Ok(());
+    }
+    Err(format!("lateness: from {least} to {most} is wrong for {entry:?}, {sighted:?}"))
 }
 
 /// What became of the entries of one or many stories.

@@ -1,8 +1,12 @@
 //! What a seed stands for, expanded: sources, entries, and everything that goes wrong.
 
 use std::fmt;
+use std::time::Duration;
 
-use tailwater::config::Start;
+use tailwater::config::{Overlap, Start};
+use tailwater::model::lateness::FIRST_OVERLAP_SECS;
+use tailwater::model::sweep::Sweep;
+use tailwater::model::timestamp::Timestamp;
 use tailwater::poll::gap::RETENTION_SECS;
 
 use crate::cloud::{Cloud, Lie, SECOND, Ties};
@@ -23,12 +27,16 @@ pub(crate) enum Lateness {
     Mixed,
     /// As mixed, but one in twenty later than the overlap, up to twenty times.
     Heavy,
+    /// As mixed, but one in twenty up to seven days late.
+    Days,
 }
 
 /// The settings and the fate of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceStory {
     pub(crate) overlap: i64,
+    /// Whether the overlap is learnt.
+    pub(crate) is_auto: bool,
     pub(crate) page_limit: u32,
     /// History begins this long before the first start, seconds.
     pub(crate) back: i64,
@@ -57,6 +65,8 @@ pub(crate) struct Story {
     pub(crate) crashes: u64,
     /// Before a run in so many the process is away for a while.
     pub(crate) absences: u64,
+    /// For how long, in seconds.
+    pub(crate) away: Vec<u64>,
     /// Before a run in so many the disk is full.
     pub(crate) no_room: u64,
     pub(crate) odds: Odds,
@@ -83,7 +93,40 @@ impl Story {
         let sources = (0..count).map(|_| SourceStory::new(&mut dice, span)).collect();
         let (crashes, absences) = (dice.pick(&[0, 10, 3]), dice.pick(&[0, 0, 12]));
         let no_room = dice.pick(&[0, 0, 10]);
-        Self { seed, interval, runs, crashes, absences, no_room, odds, blow: None, sources }
+        let away = vec![50, 400, 4_000, 40_000];
+        let mut story = Self {
+            seed,
+            interval,
+            runs,
+            crashes,
+            absences,
+            away,
+            no_room,
+            odds,
+            blow: None,
+            sources,
+        };
+        // The stories of other seeds are those that they told before there were sweeps.
+        if seed % 3 == 2 {
+            story.stretch(&mut Dice::new(seed ^ 0x7377_6565_7073));
+        }
+        story
+    }
+
+    /// Makes it a story for sweeps: of hours and days, with entries that are late by as much.
+    fn stretch(&mut self, dice: &mut Dice) {
+        self.interval = dice.pick(&[self.interval, 600, 1_500]);
+        self.absences = dice.pick(&[0, 12, 6]);
+        self.away.push(150_000);
+        let span = self.interval * i64::try_from(self.runs).expect("few runs");
+        for source in &mut self.sources {
+            source.every = source.every.max((source.back.min(4_000) + span) / 400);
+            source.lateness = dice.pick(&[source.lateness, Lateness::Heavy, Lateness::Days]);
+            if dice.one_in(3) {
+                source.is_auto = true;
+                source.overlap = FIRST_OVERLAP_SECS;
+            }
+        }
     }
 }
 
@@ -104,6 +147,7 @@ impl SourceStory {
         };
         Self {
             overlap,
+            is_auto: false,
             page_limit: u32::try_from(page_limit).expect("a small limit"),
             back,
             lateness: Self::lateness(dice),
@@ -177,14 +221,27 @@ impl SourceStory {
             Lateness::Prompt => dice.between(0, SECOND.min(overlap)),
             Lateness::Even => dice.between(0, overlap),
             Lateness::Heavy if dice.one_in(20) => dice.between(overlap, 20 * overlap + SECOND),
-            Lateness::Mixed | Lateness::Heavy if dice.one_in(5) => dice.between(0, overlap),
-            Lateness::Mixed | Lateness::Heavy => dice.between(0, (3 * SECOND).min(overlap)),
+            Lateness::Days if dice.one_in(20) => {
+                dice.between(overlap, Sweep::DAILY.reach_secs * SECOND)
+            }
+            _ if dice.one_in(5) => dice.between(0, overlap),
+            _ => dice.between(0, (3 * SECOND).min(overlap)),
         }
     }
 
+    pub(crate) fn setting(&self) -> Overlap {
+        if self.is_auto {
+            return Overlap::Auto;
+        }
+        Overlap::Fixed(Duration::from_secs(self.overlap.unsigned_abs()))
+    }
+
+    /// Daily sweeps that it takes to find the latest entry.
+    pub(crate) fn days_late(&self) -> u32 {
+        if self.lateness == Lateness::Days { 8 } else { 1 }
+    }
+
     pub(crate) fn start(&self, dice: &mut Dice) -> Start {
-        use std::time::Duration;
-        use tailwater::model::timestamp::Timestamp;
         match self.back {
             0 => Start::Now,
             back if dice.one_in(2) => Start::Back(Duration::from_secs(back.unsigned_abs())),
@@ -195,7 +252,8 @@ impl SourceStory {
 
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, interval, runs, crashes, absences, no_room, odds, blow, sources } = self;
+        let Self { seed, interval, runs, crashes, absences, no_room, odds, blow, sources, .. } =
+            self;
         writeln!(f, "seed {seed}: {runs} runs, one every {interval} s")?;
         writeln!(
             f,

@@ -47,15 +47,14 @@ pub(super) fn poll(mut section: Section<'_>) -> PollConfig {
             section.warn("jitter", "is longer than interval", "write a shorter one");
         }
     }
-    if overlap < OVERLAP_ADVISED {
+    if matches!(overlap, Overlap::Fixed(overlap) if overlap < OVERLAP_ADVISED) {
         section.warn(
             "overlap",
-            "is below 2m: entries that become visible late may be missed",
-            "write 15m",
+            "is below 2m: entries that become visible later wait for the hourly sweep",
+            "write \"15m\" or \"auto\"",
         );
     }
     section.finish();
-    let overlap = Overlap::Fixed(overlap);
     PollConfig { enabled, schedule, jitter, overlap, start, page_limit, timeout }
 }
 
@@ -95,13 +94,12 @@ fn cron(field: &Field<'_>) -> Option<String> {
     }
 }
 
-fn overlap(section: &mut Section<'_>) -> Duration {
-    let Some(field) = section.find("overlap") else { return OVERLAP };
+fn overlap(section: &mut Section<'_>) -> Overlap {
+    let Some(field) = section.find("overlap") else { return Overlap::Fixed(OVERLAP) };
     if matches!(&field.node.kind, Kind::Text(text) if text == "auto") {
-        field.tell("\"auto\" is not supported by this version", "leave it out, or write \"15m\"");
-        return OVERLAP;
+        return Overlap::Auto;
     }
-    field.duration(&(Duration::ZERO..=7 * DAY), "15m").unwrap_or(OVERLAP)
+    Overlap::Fixed(field.duration(&(Duration::ZERO..=7 * DAY), "15m").unwrap_or(OVERLAP))
 }
 
 fn start(field: &Field<'_>) -> Option<Start> {

@@ -179,6 +179,8 @@ impl Bench {
             targets: vec!["siem".to_owned()],
             coverage: None,
             request: None,
+            shown: None,
+            learnt: None,
         };
         self.ledger.ingest(ingest).await.unwrap();
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Start;
+use crate::config::{Overlap, Start};
 use crate::greenlake::FetchError;
 use crate::model::clock::Clock;
 use crate::poll::ScanSettings;
@@ -31,7 +31,7 @@ impl Rig {
             name: "production".to_owned(),
             workspace_id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
             start: Start::Now,
-            overlap: Duration::from_mins(2),
+            overlap: Overlap::Fixed(Duration::from_mins(2)),
             page_limit: 2_000,
             min_free: 0,
             targets: watch::channel(Vec::new()).1,

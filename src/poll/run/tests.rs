@@ -6,10 +6,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::*;
+use crate::config::{Overlap, Start};
 use crate::greenlake::FetchError;
 use crate::model::clock::Clock;
+use crate::model::coverage::Span;
+use crate::model::event::Event;
 use crate::poll::fake::{Dice, FakeKeep, FakeLog, Quirk, make_entry};
 use crate::poll::gap::{GAP_TYPE, RETENTION_SECS};
+use crate::poll::late::{LATE_TYPE, ON_TIME_TYPE};
 use crate::poll::{DryRun, Past, ScanSettings};
 use crate::storage::{Ledger, StorageError};
 
@@ -42,7 +46,7 @@ impl Rig {
             name: "production".to_owned(),
             workspace_id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
             start,
-            overlap: secs(OVERLAP.unsigned_abs()),
+            overlap: Overlap::Fixed(secs(OVERLAP.unsigned_abs())),
             page_limit,
             min_free: 1_000,
             targets: watch::channel(vec!["siem".to_owned()]).1,
@@ -58,6 +62,34 @@ impl Rig {
 
     async fn run(&mut self) -> RunReport {
         self.scanner.run_once(&CancellationToken::new()).await.unwrap()
+    }
+
+    /// As the daemon does it: with what sweeps are due.
+    async fn poll(&mut self) -> RunReport {
+        self.scanner.poll(Duration::MAX, &CancellationToken::new()).await.unwrap()
+    }
+
+    /// What was asked for each tier.
+    fn asked_for(&self, tier: Tier) -> Vec<Span> {
+        let state = self.keep.state();
+        state.rows.iter().filter(|row| row.tier == tier).map(|row| row.span).collect()
+    }
+
+    fn add_late(&self, created: i64, late: Duration) -> String {
+        let mut state = self.log.state();
+        let entry = make_entry(state.entries.len(), created, late);
+        let id = entry.id.clone();
+        state.entries.push(entry);
+        id
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.keep.state().events.contains_key(id)
+    }
+
+    fn notices(&self, event_type: &str) -> usize {
+        let state = self.keep.state();
+        state.events.values().filter(|event| event.envelope.event_type == event_type).count()
     }
 
     async fn run_until_complete(&mut self) -> RunReport {
@@ -221,14 +253,134 @@ async fn a_thousand_idle_polls_are_a_thousand_requests_and_no_event() {
     rig.forget();
     for _ in 0..1_000 {
         rig.clock.advance(secs(30));
-        let report = rig.run().await;
-        assert_eq!((report.requests, report.new, report.problem), (1, 0, None));
+        let report = rig.poll().await;
+        assert!(report.requests <= 2 && report.new == 0 && report.problem.is_none(), "{report:?}");
         assert!(report.is_fresh);
     }
-    assert_eq!(rig.log.state().queries.len(), 1_000);
+    assert_eq!(rig.asked_for(Tier::Hot).len(), 1_000);
+    assert_eq!(rig.asked_for(Tier::Hourly).len(), 8, "once in each of eight hours");
+    assert_eq!(rig.log.state().queries.len(), 1_008);
     assert_eq!(rig.stored(), 3);
     assert_eq!(rig.wakes.load(Ordering::SeqCst), wakes, "only new events wake");
-    assert_eq!(rig.keep.state().coverage.as_ref().unwrap().scans.len(), 1);
+    assert!(rig.keep.state().coverage.as_ref().unwrap().scans.len() < 40);
+}
+
+#[tokio::test]
+async fn an_entry_later_than_the_overlap_is_found_by_a_sweep_and_told_once() {
+    let mut rig = Rig::new(Start::Now, 2_000);
+    let soon = rig.add_late(START + 100, secs(3_000));
+    let later = rig.add_late(START + 200, secs(200_000));
+    for _ in 0..40 {
+        rig.clock.advance(secs(100));
+        rig.poll().await;
+    }
+    assert!(rig.has(&soon) && !rig.has(&later));
+    let watermark = rig.keep.watermark();
+    assert!(watermark > START + 3_000, "a late entry moves no watermark back");
+    assert_eq!((rig.notices(LATE_TYPE), rig.notices(ON_TIME_TYPE)), (1, 0));
+    let found = rig.keep.state().samples.clone();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].is_swept && found[0].at_most >= 3_000_000_000, "{found:?}");
+
+    rig.restart();
+    for _ in 0..73 {
+        rig.clock.advance(secs(3_600));
+        assert_eq!(rig.poll().await.problem, None);
+    }
+    assert!(rig.has(&later), "the daily sweep found it");
+    assert!(!rig.asked_for(Tier::Daily).is_empty());
+    assert_eq!(rig.notices(LATE_TYPE), 1, "the state has not changed");
+}
+
+#[tokio::test]
+async fn a_sweep_comes_after_the_present_and_yields_to_the_next_poll() {
+    let mut rig = Rig::new(Start::Back(secs(20_000)), 50);
+    for n in 0..1_000 {
+        rig.add(1, START - 20_000 + n * 20);
+    }
+    rig.run_until_complete().await;
+    rig.clock.advance(secs(3_600));
+    rig.forget();
+    let stop = CancellationToken::new();
+    let report = rig.scanner.poll(rig.clock.uptime(), &stop).await.unwrap();
+    assert!(report.is_fresh && report.problem.is_none());
+    let tiers: Vec<Tier> = rig.keep.state().rows.iter().map(|row| row.tier).collect();
+    let sweeps = tiers.iter().filter(|tier| tier.is_sweep()).count();
+    assert_eq!(sweeps, 1, "one slice, for the next poll is due: {tiers:?}");
+    assert!(tiers.is_sorted(), "the present first: {tiers:?}");
+}
+
+#[tokio::test]
+async fn a_sweep_that_was_cut_short_goes_on_after_a_restart() {
+    let mut rig = Rig::new(Start::Back(secs(20_000)), 10);
+    for n in 0..1_000 {
+        rig.add(1, START - 20_000 + n * 20);
+    }
+    rig.run_until_complete().await;
+    rig.clock.advance(secs(3_600));
+    rig.forget();
+    let mut runs = 0;
+    loop {
+        runs += 1;
+        let report = rig.poll().await;
+        match reason(&report) {
+            None => break,
+            Some(Reason::Budget) => rig.restart(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(runs > 2, "{runs}");
+    let covered: i64 = rig
+        .keep
+        .state()
+        .rows
+        .iter()
+        .filter(|row| row.tier == Tier::Hourly && row.outcome == "complete")
+        .map(|row| row.span.secs())
+        .sum();
+    assert!(
+        (19_000..25_000).contains(&covered),
+        "read once, not again after each restart: {covered}"
+    );
+}
+
+#[tokio::test]
+async fn a_sweep_that_fails_holds_up_no_poll_and_is_tried_again() {
+    let mut rig = Rig::new(Start::Now, 2_000);
+    rig.poll().await;
+    rig.clock.advance(secs(3_000));
+    rig.poll().await;
+    rig.clock.advance(secs(700));
+    rig.log.state().faults.extend([None, Some(unavailable())]);
+    let report = rig.poll().await;
+    assert_eq!(reason(&report), Some(Reason::Unavailable));
+    assert!(report.is_fresh);
+    rig.clock.advance(secs(30));
+    let report = rig.poll().await;
+    assert_eq!((report.requests, report.problem), (1, None), "the sweeps pause");
+    rig.clock.advance(secs(300));
+    assert_eq!(rig.poll().await.problem, None);
+    assert!(rig.asked_for(Tier::Hourly).len() >= 2, "tried again, by less at once");
+}
+
+#[tokio::test]
+async fn a_learnt_overlap_grows_with_what_comes_late_and_survives_a_restart() {
+    let mut rig = Rig::new(Start::Now, 2_000);
+    rig.settings.overlap = Overlap::Auto;
+    rig.restart();
+    for n in 0..700 {
+        rig.add_late(START + n * 10, secs(if n % 20 == 0 { 2_000 } else { 1 }));
+    }
+    for _ in 0..400 {
+        rig.clock.advance(secs(30));
+        rig.poll().await;
+    }
+    assert!(rig.scanner.overlap_secs >= 2_000, "{}", rig.scanner.overlap_secs);
+    let learnt = rig.keep.state().learnt.clone().unwrap();
+    assert!(learnt.entries >= 598 && learnt.quantile.is_some(), "{learnt:?}");
+    rig.restart();
+    rig.poll().await;
+    assert!(rig.scanner.overlap_secs >= 2_000, "{}", rig.scanner.overlap_secs);
 }
 
 #[tokio::test]
@@ -583,7 +735,7 @@ async fn a_dry_run_shows_what_is_there_and_asks_the_same_again() {
     let coverage = Coverage::new(START - 9_000_000);
     for _ in 0..2 {
         let mut shown = Vec::new();
-        let dry = DryRun::new(Some(coverage.clone()), |event: &Event| {
+        let dry = DryRun::new(Some(coverage.clone()), None, |event: &Event| {
             shown.push(event.envelope.id.clone());
         });
         let (log, clock) = (rig.log.clone(), rig.clock.clone());
