@@ -27,7 +27,7 @@ pub struct TlsFiles {
 }
 
 /// `[source.push]`: how a source's webhook is taken. The secrets do not print.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushConfig {
     /// Path of the webhook's destination; begins with `/`, unique.
     pub path: String,

@@ -119,10 +119,7 @@ impl Ledger {
     ///
     /// # Errors
     /// On any error none of the rows is stored.
-    pub async fn log_pushes(
-        &self,
-        rows: Vec<(String, PushRequest)>,
-    ) -> Result<(), StorageError> {
+    pub async fn log_pushes(&self, rows: Vec<(String, PushRequest)>) -> Result<(), StorageError> {
         self.writer
             .run(move |connection| {
                 Box::pin(async move {

@@ -55,8 +55,7 @@ fn listen(field: &Field<'_>) -> Option<SocketAddr> {
 
 fn tls(mut section: Section<'_>, is_there: bool) -> Option<TlsFiles> {
     let mut file = |key: &'static str, example: &str| {
-        let field =
-            if is_there { section.require(key, example) } else { section.find(key) };
+        let field = if is_there { section.require(key, example) } else { section.find(key) };
         field.and_then(|field| field.path(example))
     };
     let cert = file("cert", "\"/etc/tailwater/cert.pem\"");

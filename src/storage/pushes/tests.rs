@@ -8,8 +8,8 @@ use super::*;
 use crate::model::clock::Clock;
 use crate::model::coverage::Span;
 use crate::model::envelope::{CloudEvent, Data};
-use crate::model::sweep::Tier;
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route};
+use crate::model::sweep::Tier;
 use crate::storage::{HistoryFilter, HistoryRow, Ingest, PollRequest, Request};
 
 const START: i64 = 1_734_698_100;
@@ -114,7 +114,7 @@ async fn labels(ledger: &Ledger) -> Vec<(i64, String, Option<String>)> {
 #[tokio::test]
 async fn an_event_is_seen_when_it_came_and_not_when_it_was_stored() {
     let (_folder, clock, ledger) = fixture().await;
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     ledger.ingest(poll(&["a"], at(20), false)).await.unwrap();
     ledger.ingest(push(&["a"], at(5))).await.unwrap();
     ledger.ingest(push(&["a"], at(50))).await.unwrap();
@@ -160,6 +160,9 @@ async fn what_must_not_be_compared_is_labelled() {
     );
 }
 
+/// Status, events, new ones, secret and error.
+type Row = (i64, i64, i64, Option<String>, Option<String>);
+
 #[tokio::test]
 async fn every_push_has_a_row_that_says_whose_signature_it_bore() {
     let (_folder, _clock, ledger) = fixture().await;
@@ -168,7 +171,7 @@ async fn every_push_has_a_row_that_says_whose_signature_it_bore() {
     let refused =
         PushRequest { status: 401, secret: None, error: Some("no".to_owned()), ..refused };
     ledger.log_pushes(vec![("production".to_owned(), refused)]).await.unwrap();
-    let rows: Vec<(i64, i64, i64, Option<String>, Option<String>)> =
+    let rows: Vec<Row> =
         sqlx::query_as("SELECT status, count, new, secret, error FROM push_log ORDER BY id")
             .fetch_all(&ledger.reader().0)
             .await
@@ -182,7 +185,7 @@ async fn the_webhook_is_heard_by_entries_alone_and_its_beginning_stays() {
     let (_folder, clock, ledger) = fixture().await;
     let heard = async || ledger.reader().find_heard("production").await.unwrap();
     assert_eq!(heard().await, Heard::default());
-    ledger.note_webhook("production", Some(Duration::from_secs(60))).await.unwrap();
+    ledger.note_webhook("production", Some(Duration::from_mins(1))).await.unwrap();
     clock.advance(Duration::from_secs(10));
     ledger.note_webhook("production", Some(Duration::from_secs(90))).await.unwrap();
     let other = Ingest { events: vec![event("x", "com.example.other")], ..push(&[], at(9)) };
@@ -199,7 +202,7 @@ async fn the_webhook_is_heard_by_entries_alone_and_its_beginning_stays() {
 #[tokio::test]
 async fn what_one_route_did_not_show_within_the_horizon_is_missed() {
     let (_folder, clock, ledger) = fixture().await;
-    ledger.note_webhook("production", Some(Duration::from_secs(60))).await.unwrap();
+    ledger.note_webhook("production", Some(Duration::from_mins(1))).await.unwrap();
     let coverage = crate::model::coverage::Coverage { start: 0, watermark: 0, scans: Vec::new() };
     let since_the_webhook = |mut ingest: Ingest| {
         ingest.events.iter_mut().for_each(|event| event.occurred_at = at(1));
@@ -222,8 +225,8 @@ async fn what_one_route_did_not_show_within_the_horizon_is_missed() {
             .fetch_all(&ledger.reader().0)
             .await
             .unwrap();
-    let [polled, pushed] = [("polled", "push"), ("pushed", "poll")]
-        .map(|(id, by)| (id.to_owned(), by.to_owned()));
+    let [polled, pushed] =
+        [("polled", "push"), ("pushed", "poll")].map(|(id, by)| (id.to_owned(), by.to_owned()));
     assert_eq!(missed, [polled, pushed]);
 }
 
@@ -256,7 +259,7 @@ proptest! {
 
 async fn race(arrivals: Vec<Arrival>) -> Result<(), TestCaseError> {
     let (_folder, clock, ledger) = fixture().await;
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     let mut tasks = tokio::task::JoinSet::new();
     for arrival in arrivals.clone() {
         let ledger = ledger.clone();
