@@ -29,7 +29,14 @@ CREATE TABLE source (
     -- The lateness that 99.5 % of them did not exceed; null while they are too few to tell.
     quantile_us  INTEGER,
     -- Since when entries come later than the overlap; null while they do not.
-    late_us      INTEGER
+    late_us      INTEGER,
+    -- Since when its webhook is taken, and how long after one route showed an entry the
+    -- other one counts as having missed it; null without a webhook.
+    push_since_us INTEGER,
+    horizon_us    INTEGER,
+    -- When the last audit entry was pushed, and the last sequence then; null before.
+    heard_us       INTEGER,
+    heard_sequence INTEGER
 ) STRICT;
 
 -- One row: the last complete scan of a stretch [from_us, until_us) of a source's time.
@@ -89,6 +96,10 @@ CREATE TABLE sighting (
     unseen_us INTEGER,
     -- The sweep that found it; null when none had to.
     tier      TEXT CHECK (tier IN ('hourly', 'daily')),
+    -- What keeps it out of comparisons of the routes; null when nothing does. nudged: the
+    -- poll was due only because of a push. batch: it was pushed together with others.
+    -- outside: polling as it is configured may never show it.
+    label    TEXT CHECK (label IN ('nudged', 'batch', 'outside')),
     PRIMARY KEY (sequence, route)
 ) STRICT, WITHOUT ROWID;
 
@@ -189,7 +200,8 @@ CREATE TABLE poll_request (
 
 CREATE INDEX poll_request_time ON poll_request (started_us);
 
--- One row: one request that the receiver got.
+-- One row: one request that the receiver got. Of those that were turned away unsigned, only
+-- so many a minute: a stranger must not fill the disk.
 CREATE TABLE push_request (
     id          INTEGER NOT NULL PRIMARY KEY,
     source_id   INTEGER NOT NULL REFERENCES source (id),
@@ -199,6 +211,8 @@ CREATE TABLE push_request (
     count       INTEGER NOT NULL,
     new         INTEGER NOT NULL,
     bytes       INTEGER NOT NULL,
+    -- Whose signature it bore; null when there was none of ours.
+    secret      TEXT CHECK (secret IN ('primary', 'secondary', 'both')),
     -- Null when nothing went wrong.
     error       TEXT
 ) STRICT;
@@ -254,7 +268,9 @@ SELECT e.sequence,
        (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'dead')
            AS dead,
        e.body -> '$.data' AS data,
-       s.name AS source_name
+       s.name AS source_name,
+       poll.label AS poll_label,
+       push.label AS push_label
 FROM event e
 JOIN origin o ON o.id = e.origin_id
 JOIN source s ON s.id = e.source_id
@@ -352,9 +368,44 @@ SELECT p.id,
        p.count,
        p.new,
        p.bytes,
-       p.error
+       p.error,
+       p.secret
 FROM push_request p
 JOIN source s ON s.id = p.source_id;
+
+-- Audit entries that one route showed and the other one did not within the horizon:
+-- SELECT source, missed_by, count(*) FROM missed GROUP BY source, missed_by;
+CREATE VIEW missed AS
+SELECT e.sequence,
+       e.id AS event_id,
+       s.name AS source,
+       'push' AS missed_by,
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.occurred_us / 1000 / 1000.0, 'unixepoch') AS time,
+       strftime('%Y-%m-%dT%H:%M:%fZ', poll.seen_us / 1000 / 1000.0, 'unixepoch') AS seen_at
+FROM event e
+JOIN source s ON s.id = e.source_id
+JOIN sighting poll ON poll.sequence = e.sequence AND poll.route = 'poll'
+WHERE e.type = 'com.hpe.greenlake.audit-log.v1.logs.created'
+  AND e.occurred_us >= s.push_since_us
+  AND poll.seen_us < unixepoch('now') * 1000000 - s.horizon_us
+  AND NOT EXISTS (SELECT 1 FROM sighting push
+                  WHERE push.sequence = e.sequence AND push.route = 'push')
+UNION ALL
+SELECT e.sequence,
+       e.id,
+       s.name,
+       'poll',
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.occurred_us / 1000 / 1000.0, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', push.seen_us / 1000 / 1000.0, 'unixepoch')
+FROM event e
+JOIN source s ON s.id = e.source_id
+JOIN sighting push ON push.sequence = e.sequence AND push.route = 'push'
+WHERE e.type = 'com.hpe.greenlake.audit-log.v1.logs.created'
+  AND coalesce(push.label, '') <> 'outside'
+  AND e.occurred_us >= s.start_us
+  AND push.seen_us < unixepoch('now') * 1000000 - s.horizon_us
+  AND NOT EXISTS (SELECT 1 FROM sighting poll
+                  WHERE poll.sequence = e.sequence AND poll.route = 'poll');
 
 CREATE VIEW quarantine AS
 SELECT q.id,

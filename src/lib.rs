@@ -6,12 +6,12 @@
 //! | --- | --- |
 //! | 5 | [`cli`] |
 //! | 4 | [`app`] |
-//! | 3 | [`poll`], [`dispatch`], [`simulator`] |
+//! | 3 | [`poll`], [`receive`], [`dispatch`], [`simulator`] |
 //! | 2 | [`storage`], [`greenlake`] |
 //! | 1 | [`config`], [`telemetry`], [`transport`] |
 //! | 0 | [`model`] |
 //!
-//! Read it as the way of an event: [`poll`] asks [`greenlake`], [`storage`] keeps the
+//! Read it as the way of an event: [`poll`] asks [`greenlake`], or [`receive`] is sent it, [`storage`] keeps the
 //! event once and schedules its deliveries, [`dispatch`] carries it to every target.
 
 pub mod app;
@@ -21,6 +21,7 @@ pub mod dispatch;
 pub mod greenlake;
 pub mod model;
 pub mod poll;
+pub mod receive;
 pub mod simulator;
 pub mod storage;
 pub mod telemetry;

@@ -12,12 +12,14 @@ use tokio::sync::{Notify, watch};
 
 use crate::app::difference::{Difference, Moves, difference, keeps_client};
 use crate::app::parts::{Delivering, HowToPoll, Polling};
+use crate::app::receiving::note_webhooks;
 use crate::app::seat::Wanted;
 use crate::app::{App, audit_log, wanting};
 use crate::config::{Config, SourceConfig, TargetConfig};
 use crate::dispatch::Target;
 use crate::greenlake::AuditLog;
-use crate::poll::{Poller, ScanSettings, Scanner, Status, Timing};
+use crate::model::event::Route;
+use crate::poll::{Bells, Poller, ScanSettings, Scanner, Status, Timing};
 use crate::storage::Ledger;
 
 /// The seat of a target's worker.
@@ -50,12 +52,14 @@ impl App {
         if hears != hearing(&self.config) {
             self.ledger.subscribe_targets(hears).await.context("subscribing targets")?;
         }
+        note_webhooks(&self.ledger, &config).await?;
         self.seat_workers(&difference.targets, targets);
         self.seat_pollers(&config, &difference.sources, &logs);
         if difference.keep {
             self.upkeep.send_replace(Some(config.storage.keep));
         }
         self.config = config;
+        self.replace_inlets();
         Ok(difference)
     }
 
@@ -147,7 +151,7 @@ impl App {
         let mut seat = self.pollers.get_mut(&source.name);
         let targets =
             seat.as_ref().map_or_else(watch::Sender::default, |seat| seat.targets.clone());
-        targets.send_replace(wanting(&config.targets, &source.name));
+        targets.send_replace(wanting(&config.targets, &source.name, Route::Poll));
         let Some(log) = log else { return };
         let settings = ScanSettings::new(source, config.storage.min_free, targets.subscribe());
         let how = HowToPoll { settings, timing, log: Arc::clone(log) };
@@ -156,21 +160,22 @@ impl App {
             seat.wanted.send_replace(Some(how));
             return;
         }
-        let (part, status) = self.polling(&how);
+        let push = self.bell(&source.name);
+        let (part, status) = self.polling(&how, push);
         let wanted = self.seat(part, how);
         let (log, source) = (Arc::clone(log), source.clone());
         let name = source.name.clone();
         self.pollers.insert(name, PollerSeat { wanted, targets, log, source, status });
     }
 
-    fn polling(&self, how: &HowToPoll) -> (Polling, watch::Receiver<Status>) {
+    fn polling(&self, how: &HowToPoll, push: Arc<Notify>) -> (Polling, watch::Receiver<Status>) {
         let HowToPoll { settings, timing, log } = how.clone();
-        let nudges = self.nudges.subscribe();
-        let wake = Arc::new(move || nudges.borrow().iter().for_each(|nudge| nudge.notify_one()));
+        let wake = self.wake();
         let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
         let scanner = Scanner::new(settings, Arc::clone(&log), ledger, clock, wake);
-        let bell = Arc::new(Notify::new());
-        let (poller, status) = Poller::new(scanner, timing, Arc::clone(&bell));
+        let bells = Bells { cron: Arc::default(), push };
+        let bell = Arc::clone(&bells.cron);
+        let (poller, status) = Poller::new(scanner, timing, bells);
         (Polling { poller, log, crons: self.crons.clone(), bell }, status)
     }
 }

@@ -46,9 +46,17 @@ pub struct NeedsRestart;
 /// events would go into one and deliveries come out of the other.
 pub(super) fn difference(old: &Config, new: &Config) -> Result<Difference, NeedsRestart> {
     // A section more has to be looked at here.
-    let Config { storage: StorageConfig { path, keep, min_free }, sources, targets, log } = new;
+    let Config { storage: StorageConfig { path, keep, min_free }, sources, targets, receiver, log } =
+        new;
     if *path != old.storage.path {
         return Err(NeedsRestart);
+    }
+    let mut waiting = Vec::new();
+    if log.format != old.log.format {
+        waiting.push("log.format");
+    }
+    if *receiver != old.receiver {
+        waiting.push("receiver");
     }
     let has_other_floor = *min_free != old.storage.min_free;
     Ok(Difference {
@@ -56,7 +64,7 @@ pub(super) fn difference(old: &Config, new: &Config) -> Result<Difference, Needs
         targets: moves(&enabled_targets(&old.targets), &enabled_targets(targets), false),
         keep: *keep != old.storage.keep,
         log_filter: log.filter != old.log.filter,
-        waiting: if log.format == old.log.format { Vec::new() } else { vec!["log.format"] },
+        waiting,
     })
 }
 
@@ -65,7 +73,8 @@ pub(super) fn difference(old: &Config, new: &Config) -> Result<Difference, Needs
 pub(super) fn keeps_client(old: &SourceConfig, new: &SourceConfig) -> bool {
     let client = |source: &SourceConfig| {
         let PollConfig { timeout, .. } = source.poll;
-        SourceConfig { poll: PollConfig { timeout, ..new.poll.clone() }, ..source.clone() }
+        let poll = PollConfig { timeout, ..new.poll.clone() };
+        SourceConfig { poll, push: new.push.clone(), ..source.clone() }
     };
     client(old) == client(new)
 }

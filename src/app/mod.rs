@@ -10,6 +10,8 @@ mod control;
 mod difference;
 pub mod lifecycle;
 mod parts;
+mod polling;
+mod receiving;
 pub mod reload;
 mod schedule;
 mod seat;
@@ -18,7 +20,6 @@ mod upkeep;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -29,23 +30,15 @@ use crate::app::control::{ORDERS_MAX, Order, Statuses};
 use crate::app::parts::Upkeep;
 use crate::app::schedule::Crons;
 use crate::app::seat::{Part, Wanted, occupy};
-use crate::config::{Config, SourceConfig, TargetConfig};
-use crate::greenlake::AuditLog;
+use crate::config::{Config, TargetConfig};
 use crate::model::clock::Clock;
 use crate::model::event::Route;
+use crate::receive::Inlets;
 use crate::storage::Ledger;
 
 pub use control::{Control, Watch};
 pub use difference::{Difference, Moves, NeedsRestart};
-
-/// Requests a minute that a poller may send to its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestBudget {
-    /// What HPE allows, with room to spare.
-    Documented,
-    /// As many as it likes: for a simulator on this machine.
-    Unlimited,
-}
+pub use polling::{RequestBudget, audit_log};
 
 /// Everything that is configured, ready to run.
 pub struct App {
@@ -57,6 +50,10 @@ pub struct App {
     crons: Crons,
     workers: BTreeMap<String, WorkerSeat>,
     pollers: BTreeMap<String, PollerSeat>,
+    /// Where webhooks are taken; `None` without a receiver.
+    inlets: Option<Inlets>,
+    /// By the source's name: what rings when a push comes.
+    bells: BTreeMap<String, Arc<Notify>>,
     upkeep: Wanted<Upkeep>,
     /// Tell every worker that new deliveries are there.
     nudges: watch::Sender<Vec<Arc<Notify>>>,
@@ -71,7 +68,7 @@ pub struct App {
 type Start = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 impl App {
-    /// Opens the ledger and makes pollers and workers ready. Nothing runs yet; no request
+    /// Opens the ledger and makes pollers, workers and the receiver ready. Nothing runs yet; no request
     /// has been sent.
     ///
     /// # Errors
@@ -89,6 +86,8 @@ impl App {
             crons: Crons::default(),
             workers: BTreeMap::new(),
             pollers: BTreeMap::new(),
+            inlets: None,
+            bells: BTreeMap::new(),
             upkeep: watch::Sender::default(),
             nudges: watch::Sender::default(),
             statuses: watch::Sender::default(),
@@ -98,6 +97,7 @@ impl App {
         };
         app.upkeep = app.seat(Upkeep(app.ledger.clone()), config.storage.keep);
         app.change(config).await?;
+        app.bind_receiver().await?;
         Ok(app)
     }
 
@@ -174,26 +174,9 @@ async fn join(
     result
 }
 
-/// Names of the targets that get what this source brings by polling.
+/// Names of the targets that get what this source brings first by `route`.
 #[must_use]
-pub fn wanting(targets: &[TargetConfig], source: &str) -> Vec<String> {
-    let wants = |target: &&TargetConfig| target.wants(source, Route::Poll);
+pub fn wanting(targets: &[TargetConfig], source: &str, route: Route) -> Vec<String> {
+    let wants = |target: &&TargetConfig| target.wants(source, route);
     targets.iter().filter(wants).map(|target| target.name.clone()).collect()
-}
-
-/// The client of a source.
-///
-/// # Errors
-/// When its proxy or CA file cannot be used.
-pub fn audit_log(
-    source: &SourceConfig,
-    clock: &Clock,
-    budget: RequestBudget,
-) -> anyhow::Result<AuditLog> {
-    let log = AuditLog::new(source, clock.clone())
-        .with_context(|| format!("source {:?}", source.name))?;
-    Ok(match budget {
-        RequestBudget::Documented => log,
-        RequestBudget::Unlimited => log.with_budget(None),
-    })
 }

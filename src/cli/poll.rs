@@ -18,6 +18,7 @@ use crate::cli::run::set_up_log;
 use crate::config::{Config, Environment, SourceConfig};
 use crate::model::clock::Clock;
 use crate::model::event::Event;
+use crate::model::event::Route;
 use crate::poll::{DryRun, Reason, RunReport, ScanSettings, Scanner};
 use crate::storage::{Ledger, Reader, StorageError};
 
@@ -87,7 +88,7 @@ async fn poll(
     clock: &Clock,
     as_json: bool,
 ) -> Result<Exit, Failure> {
-    let targets = watch::channel(wanting(&config.targets, &source.name)).1;
+    let targets = watch::channel(wanting(&config.targets, &source.name, Route::Poll)).1;
     let settings = ScanSettings::new(source, config.storage.min_free, targets);
     let log = audit_log(source, clock, RequestBudget::Documented)?;
     let wake = Arc::new(|| {});

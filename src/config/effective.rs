@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fmt::Write as _;
 
 use crate::config::address::shown;
+use crate::config::inbound::{PushConfig, ReceiverConfig};
 use crate::config::names::Named;
 use crate::config::quantity::{shown_duration, shown_rate, shown_size};
 use crate::config::secret::MASK;
@@ -26,6 +27,9 @@ pub fn effective(config: &Config) -> String {
     }
     for target in &config.targets {
         page.target(target);
+    }
+    if let Some(receiver) = &config.receiver {
+        page.receiver(receiver);
     }
     page.head("[log]");
     page.text("format", &config.log.format.name());
@@ -69,6 +73,36 @@ impl Page {
             self.text("ca_file", &file.path().display());
         }
         self.poll(&source.poll);
+        if let Some(push) = &source.push {
+            self.push(push);
+        }
+    }
+
+    fn push(&mut self, push: &PushConfig) {
+        self.0.push_str("[source.push]\n");
+        self.text("path", &push.path);
+        self.text("secret", &MASK);
+        if push.secondary_secret.is_some() {
+            self.text("secondary_secret", &MASK);
+        }
+        if push.api_key.is_some() {
+            self.text("api_key", &MASK);
+        }
+        self.text("horizon", &shown_duration(push.horizon));
+        self.text("silent_after", &shown_duration(push.silent_after));
+        self.line("nudge", &push.nudge);
+        self.text("foreign", &push.foreign.name());
+        self.line("origins", &list(push.origins.iter().map(String::as_str)));
+    }
+
+    fn receiver(&mut self, receiver: &ReceiverConfig) {
+        self.head("[receiver]");
+        self.text("listen", &receiver.listen);
+        if let Some(files) = &receiver.tls {
+            let [cert, key] = [&files.cert, &files.key].map(|file| quoted(&file.to_string_lossy()));
+            self.line("tls", &format!("{{ cert = {cert}, key = {key} }}"));
+        }
+        self.line("behind_proxy", &receiver.behind_proxy);
     }
 
     fn poll(&mut self, poll: &PollConfig) {

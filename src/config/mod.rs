@@ -9,6 +9,7 @@ mod effective;
 mod environment;
 mod fault;
 mod field;
+pub mod inbound;
 mod load;
 mod names;
 mod notes;
@@ -24,6 +25,7 @@ pub use ca_file::CaFile;
 pub use effective::effective;
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Place};
+pub use inbound::{Foreign, PushConfig, ReceiverConfig, TlsFiles};
 pub use load::{DEFAULT_PATHS, Loaded, known_keys};
 pub use secret::{Redactor, Secret};
 pub use sections::{

@@ -1,5 +1,6 @@
 //! The names of choices, as the file spells them.
 
+use crate::config::inbound::Foreign;
 use crate::config::sections::{ApiVersion, Format, LogFormat, Order, TokenAuth};
 
 /// A choice whose values have names.
@@ -29,6 +30,11 @@ impl Named for Format {
 impl Named for Order {
     const NAMES: &'static [(&'static str, Self)] =
         &[("none", Self::None), ("strict", Self::Strict)];
+}
+
+impl Named for Foreign {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("flag", Self::Flag)];
 }
 
 impl Named for LogFormat {

@@ -99,6 +99,12 @@ impl<'a> Section<'a> {
         Self::of(&field, generic)
     }
 
+    /// The table under `key`, and whether it is there.
+    pub(super) fn optional_section(&mut self, key: &'static str, example: &str) -> (Self, bool) {
+        let is_there = self.field(key).is_some();
+        (self.section(key, example), is_there)
+    }
+
     /// The elements of the list of tables under `key`, empty when it is left out;
     /// `None`, and told, when it is no list.
     pub(super) fn sections(&mut self, key: &'static str) -> Option<Vec<Self>> {

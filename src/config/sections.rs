@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::ca_file::CaFile;
+use crate::config::inbound::{PushConfig, ReceiverConfig};
 use crate::config::secret::Secret;
 use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
@@ -23,6 +24,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// `[[target]]`, names unique.
     pub targets: Vec<TargetConfig>,
+    /// `[receiver]`; there whenever a source has a `[source.push]`, and only then.
+    pub receiver: Option<ReceiverConfig>,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -74,6 +77,8 @@ pub struct SourceConfig {
     pub ca_file: Option<CaFile>,
     /// `[source.poll]`
     pub poll: PollConfig,
+    /// `[source.push]`; `None`: no receiver for this source.
+    pub push: Option<PushConfig>,
 }
 
 impl fmt::Debug for SourceConfig {

@@ -22,3 +22,4 @@ mod wire;
 pub use audit_log::{FetchError, Page, Query};
 pub use client::AuditLog;
 pub use probe::{Finding, probe};
+pub use wire::{Listed, Pushed, find_challenge, read_push};

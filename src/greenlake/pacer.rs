@@ -124,7 +124,7 @@ mod tests {
         let sent = rush(&mut Pacer::new(REQUESTS_PER_MINUTE), 400);
         let busiest = sent.iter().map(|from| {
             let until = *from + Duration::from_mins(1);
-            sent.iter().filter(|at| (*from..until).contains(at)).count()
+            sent.iter().filter(|at| (*from..until).contains(*at)).count()
         });
         let busiest = busiest.max().expect("a minute");
         assert!((78..80).contains(&busiest), "{busiest}");

@@ -85,11 +85,17 @@ impl Event {
     /// The event's final envelope: what every target gets, now and at any replay.
     ///
     /// Adds `recordedtime`, `partitionkey`, `sequence` (19 digits, so that plain string
-    /// order is ledger order) and `tailwaterroute` (design 5, contract).
+    /// order is ledger order) and `tailwaterroute` (design 5, contract). What an event
+    /// other than an audit entry brings of the first three is left as it is: no
+    /// intermediary may change `recordedtime` (CloudEvents extensions).
     #[must_use]
     pub fn seal(mut self, sequence: Sequence, recorded_at: Timestamp, route: Route) -> CloudEvent {
+        let is_ours = self.envelope.event_type == AUDIT_TYPE;
         let mut add = |name: &str, value: String| {
-            self.envelope.extensions.insert(name.to_owned(), ExtensionValue::String(value));
+            let extensions = &mut self.envelope.extensions;
+            if is_ours || name == "tailwaterroute" || !extensions.contains_key(name) {
+                extensions.insert(name.to_owned(), ExtensionValue::String(value));
+            }
         };
         add("recordedtime", recorded_at.to_rfc3339_millis());
         add("partitionkey", self.workspace_id);

@@ -19,7 +19,7 @@ use crate::model::lateness::{Curve, Learnt, Sample};
 use crate::model::timestamp::Timestamp;
 use crate::poll::verdict::TOTAL_CAP;
 use crate::poll::{Keep, Log};
-use crate::storage::{Ingest, Ingested, PollRequest, StorageError};
+use crate::storage::{Ingest, Ingested, PollRequest, Request, StorageError};
 
 pub(crate) fn make_event(id: &str, second: i64) -> Event {
     let envelope = CloudEvent {
@@ -289,7 +289,9 @@ impl Keep for FakeKeep {
             }
             state.coverage = Some(next);
         }
-        state.rows.extend(ingest.request);
+        if let Some(Request::Poll(row)) = ingest.request {
+            state.rows.push(row);
+        }
         Ok(ingested)
     }
 

@@ -51,7 +51,7 @@ use crate::storage::{Ingest, Ingested, Ledger, PollRequest, StorageError};
 pub use dry::DryRun;
 pub use due::stagger;
 pub use past::Past;
-pub use poller::{Poller, Status, Timing};
+pub use poller::{Bells, Poller, Status, Timing};
 pub use report::{Problem, Reason, RunReport};
 pub use scanner::{ScanSettings, Scanner, Tell, Wake};
 

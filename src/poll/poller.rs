@@ -32,6 +32,10 @@ const CRON_NET: Duration = Duration::from_hours(25);
 /// Longest sweep in one run of a cron schedule, whose next nudge nobody knows here.
 const CRON_SWEEP: Duration = Duration::from_secs(10);
 
+/// Shortest pause before a run that only a push asks for: 12 a minute at most, an eighth
+/// of the requests that HPE allows.
+const NUDGE_PAUSE: Duration = Duration::from_secs(5);
+
 /// Problems with at least this pause are told each time, others only when they begin.
 const SLOW_ENOUGH_TO_TELL: Duration = Duration::from_mins(1);
 
@@ -103,11 +107,20 @@ pub struct Status {
     pub learnt: Option<Learnt>,
 }
 
+/// What makes a poll of a source due before its time; rings merge.
+#[derive(Clone, Debug, Default)]
+pub struct Bells {
+    /// Its cron line.
+    pub cron: Arc<Notify>,
+    /// A push. Such a run is labelled, waits for its turn, and moves no other one.
+    pub push: Arc<Notify>,
+}
+
 /// Polls one source until it is stopped.
 pub struct Poller<L, K> {
     scanner: Scanner<L, K>,
     timing: Timing,
-    nudge: Arc<Notify>,
+    bells: Bells,
     status: watch::Sender<Status>,
     failures: u32,
     /// The last run that ended by itself.
@@ -127,16 +140,16 @@ struct Ran {
 }
 
 impl<L: Log, K: Keep> Poller<L, K> {
-    /// A poller over `scanner`. Each permit of `nudge` makes a run due now; they merge.
+    /// A poller over `scanner`. Each ring of `bells` makes a run due.
     #[must_use]
     pub fn new(
         scanner: Scanner<L, K>,
         timing: Timing,
-        nudge: Arc<Notify>,
+        bells: Bells,
     ) -> (Self, watch::Receiver<Status>) {
         let (status, receiver) = watch::channel(Status::default());
         let poller =
-            Self { scanner, timing, nudge, status, failures: 0, ran: None, next: None, grid: None };
+            Self { scanner, timing, bells, status, failures: 0, ran: None, next: None, grid: None };
         (poller, receiver)
     }
 
@@ -178,7 +191,8 @@ impl<L: Log, K: Keep> Poller<L, K> {
         let now = self.scanner.clock.uptime();
         let grid = *self.grid.get_or_insert(now + self.timing.phase);
         let mut next = *self.next.get_or_insert(NextRun::at(now + self.timing.first));
-        while self.wait(next, &stop).await {
+        while let Some(is_nudged) = self.wait(next, &stop).await {
+            self.scanner.is_nudged = is_nudged;
             let started = self.scanner.clock.uptime();
             let due = self.ran.map_or(grid, |ran| self.timing.due_after(ran));
             let sweep_until = self.timing.sweep_until(due, started);
@@ -198,29 +212,43 @@ impl<L: Log, K: Keep> Poller<L, K> {
                 };
             }
             self.next = Some(next);
+            // What a nudged run has left over was asked for by the same push.
+            self.scanner.is_nudged &= pause == Some(Duration::ZERO);
         }
         Ok(())
     }
 
-    /// Waits until `next`, or a nudge that may be heard; false when it is time to stop.
-    async fn wait(&self, mut next: NextRun, stop: &CancellationToken) -> bool {
+    /// Waits until `next`, or a ring that may be heard. Says whether only a push asks for
+    /// the run; `None` when it is time to stop.
+    async fn wait(&self, mut next: NextRun, stop: &CancellationToken) -> Option<bool> {
+        let mut is_nudged = self.scanner.is_nudged;
+        let free = self.ran.map_or(Duration::ZERO, |ran| ran.ended + NUDGE_PAUSE);
         loop {
             let now = self.scanner.clock.uptime();
             if stop.is_cancelled() {
-                return false;
+                return None;
             }
             let Some(left) = next.at.checked_sub(now).filter(|left| !left.is_zero()) else {
-                return true;
+                return Some(is_nudged);
             };
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return false,
-                () = self.nudge.notified() => {
+                () = stop.cancelled() => return None,
+                () = self.bells.cron.notified() => {
                     let delay = match self.timing.schedule {
                         Schedule::Interval(_) => Duration::ZERO,
                         Schedule::Cron(_) => self.timing.first + self.jitter(),
                     };
-                    next.at = next.at.min((now + delay).max(next.not_before));
+                    let at = (now + delay).max(next.not_before);
+                    if at <= next.at {
+                        (next.at, is_nudged) = (at, false);
+                    }
+                }
+                () = self.bells.push.notified() => {
+                    let at = now.max(next.not_before).max(free);
+                    if at < next.at {
+                        (next.at, is_nudged) = (at, true);
+                    }
                 }
                 () = sleep(left.min(NAP)) => {}
             }

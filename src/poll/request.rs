@@ -19,6 +19,7 @@ pub(super) struct Asked {
     pub(super) came_at: Timestamp,
     started_at: Timestamp,
     duration: Duration,
+    is_nudged: bool,
 }
 
 impl Asked {
@@ -36,6 +37,7 @@ impl Asked {
             total: Some(self.page.total),
             bytes: self.page.bytes,
             error,
+            is_nudged: self.is_nudged,
         }
     }
 }
@@ -52,12 +54,14 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             }
             answer = self.scanner.log.fetch(&query) => answer,
         };
+        let is_nudged = self.scanner.is_nudged;
         self.report.requests += 1;
         let duration = self.scanner.clock.uptime().saturating_sub(began);
         let error = match answer {
             Ok(page) => {
                 let came_at = self.scanner.log.server_now();
-                return Ok(Asked { query, page, tier: self.tier, came_at, started_at, duration });
+                let tier = self.tier;
+                return Ok(Asked { query, page, tier, came_at, started_at, duration, is_nudged });
             }
             Err(error) => error,
         };
@@ -82,6 +86,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             total,
             bytes,
             error,
+            is_nudged,
         })
         .await?;
         Err(trouble)

@@ -87,6 +87,8 @@ pub struct Scanner<L, K> {
     pub(super) learnt: Option<Learnt>,
     /// Time since boot before which nothing is swept.
     pub(super) sweep_after: Duration,
+    /// Whether the run in hand is due only because of a push.
+    pub(super) is_nudged: bool,
 }
 
 impl<L: Log, K: Keep> Scanner<L, K> {
@@ -106,6 +108,7 @@ impl<L: Log, K: Keep> Scanner<L, K> {
             born,
             before: None,
             has_run: false,
+            is_nudged: false,
             past: None,
             tell: None,
             overlap_secs,

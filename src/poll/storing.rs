@@ -11,7 +11,7 @@ use crate::poll::report::Trouble;
 use crate::poll::request::Asked;
 use crate::poll::run::Run;
 use crate::poll::{Keep, Log};
-use crate::storage::{Ingest, PollRequest};
+use crate::storage::{Ingest, PollRequest, Request};
 
 impl<L: Log, K: Keep> Run<'_, L, K> {
     /// Stores a page; with `asked_at` its stretch is covered from that second on.
@@ -69,7 +69,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             unreadable,
             targets: settings.targets.borrow().clone(),
             coverage: coverage.clone(),
-            request: Some(request),
+            request: Some(Request::Poll(request)),
             shown,
             learnt: None,
         };

@@ -14,6 +14,7 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Values, chunks, chunks_mut};
 use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
+use crate::storage::requests::Label;
 
 /// An event with everything that a row needs.
 pub(super) struct NewEvent {
@@ -114,7 +115,18 @@ pub(super) async fn insert(
 }
 
 /// An event in the ledger that an answer showed, and what that tells of its lateness.
-pub(super) type Sighting = (Sequence, Option<Sighted>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    pub(super) sequence: Sequence,
+    pub(super) sighted: Option<Sighted>,
+    pub(super) label: Option<Label>,
+}
+
+impl Sighting {
+    fn is_alike(&self, other: &Self) -> bool {
+        (self.sighted, self.label) == (other.sighted, other.label)
+    }
+}
 
 /// Notes that events were seen by this route, where it is for the first time.
 ///
@@ -125,20 +137,20 @@ pub(super) async fn insert_sightings(
     route: Route,
     seen_at: Timestamp,
 ) -> Result<(), StorageError> {
-    for alike in sightings.chunk_by(|one, next| one.1 == next.1) {
-        let (first, last) = (alike[0].0, alike[alike.len() - 1].0);
+    for alike in sightings.chunk_by(Sighting::is_alike) {
+        let (first, last) = (alike[0].sequence, alike[alike.len() - 1].sequence);
         if usize::try_from(last - first).is_ok_and(|length| length + 1 == alike.len()) {
-            let mut query = sighting(alike[0].1, route, seen_at);
+            let mut query = sighting(alike[0], route, seen_at);
             query.push("BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
             query.push(ONCE).build().execute(&mut *connection).await?;
             continue;
         }
         for chunk in chunks(alike) {
-            let mut query = sighting(alike[0].1, route, seen_at);
+            let mut query = sighting(alike[0], route, seen_at);
             query.push("IN (");
             let mut sequences = query.separated(", ");
-            for (sequence, _) in chunk {
-                sequences.push_bind(sequence);
+            for sighting in chunk {
+                sequences.push_bind(sighting.sequence);
             }
             query.push(")").push(ONCE).build().execute(&mut *connection).await?;
         }
@@ -149,9 +161,10 @@ pub(super) async fn insert_sightings(
 const ONCE: &str = " ON CONFLICT (sequence, route) DO NOTHING";
 
 /// The beginning of a statement that makes sightings for events whose sequence is …
-fn sighting(sighted: Option<Sighted>, route: Route, seen_at: Timestamp) -> QueryBuilder<Sqlite> {
+fn sighting(of: Sighting, route: Route, seen_at: Timestamp) -> QueryBuilder<Sqlite> {
+    let Sighting { sighted, label, .. } = of;
     let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier) \
+        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
          SELECT sequence, ",
     );
     query.push_bind(route.as_str()).push(", ").push_bind(seen_at.micros());
@@ -159,7 +172,8 @@ fn sighting(sighted: Option<Sighted>, route: Route, seen_at: Timestamp) -> Query
     let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
     query.push(", ").push_bind(unseen_at.map(Timestamp::micros));
     let tier = sighted.and_then(|sighted| sighted.tier);
-    query.push(", ").push_bind(tier.map(Tier::as_str)).push(" FROM event WHERE sequence ");
+    query.push(", ").push_bind(tier.map(Tier::as_str));
+    query.push(", ").push_bind(label.map(Label::as_str)).push(" FROM event WHERE sequence ");
     query
 }
 

@@ -7,14 +7,14 @@ use sqlx::SqliteConnection;
 
 use crate::model::coverage::Coverage;
 use crate::model::envelope::json;
-use crate::model::event::{AUDIT_SOURCE, Event, Route, Sequence, Unreadable};
+use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Route, Sequence, Unreadable};
 use crate::model::lateness::{Learnt, Shown, Sighted};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Sighting};
 use crate::storage::recent::RecentEvent;
-use crate::storage::requests::{self, PollRequest};
-use crate::storage::{Ledger, coverage, deliveries, lateness, upkeep};
+use crate::storage::requests::Request;
+use crate::storage::{Ledger, coverage, deliveries, lateness, pushes, upkeep};
 
 /// What one transaction brings in (I1).
 #[derive(Debug)]
@@ -32,8 +32,9 @@ pub struct Ingest {
     pub targets: Vec<String>,
     /// The source's coverage after this transaction; `None` leaves it as it is.
     pub coverage: Option<Coverage>,
-    /// The request that brought it, for `poll_log`.
-    pub request: Option<PollRequest>,
+    /// The request that brought it, for `poll_log` or `push_log`; it says when the events
+    /// were seen.
+    pub request: Option<Request>,
     /// What the answer tells of the lateness of the audit entries in it; `None`: nothing.
     pub shown: Option<Shown>,
     /// What has been learnt of the source's lateness; `None` leaves it as it is.
@@ -80,26 +81,35 @@ async fn apply(
     now: Timestamp,
 ) -> Result<(Ingested, Vec<RecentEvent>), StorageError> {
     let source_id = coverage::require_source(connection, &ingest.source).await?;
-    let seen_at = ingest.request.as_ref().map_or(now, PollRequest::ended_at).min(now);
+    let seen_at = ingest.request.as_ref().map_or(now, Request::seen_at).min(now);
     let total = ingest.events.len();
+    let is_heard = ingest.route == Route::Push && ingest.events.iter().any(is_entry);
     let first = upkeep::next_sequence(connection).await?;
-    let (fresh, known) = sort_out(connection, ingest.events, ingest.shown.as_ref()).await?;
+    let (shown, request) = (ingest.shown.as_ref(), ingest.request.as_ref());
+    let seen = |event: &Event, sequence| Sighting {
+        sequence,
+        sighted: sighted_of(shown, event),
+        label: request.and_then(|request| request.label(&event.envelope.id)),
+    };
+    let (fresh, known) = sort_out(connection, ingest.events, seen).await?;
     let place = Place { source_id, route: ingest.route, first, now };
-    let sighted = ingest.shown.as_ref();
-    let seen = |((_, event), sequence): (&Fresh, _)| (sequence, sighted_of(sighted, event));
-    let new_sightings: Vec<Sighting> = fresh.iter().zip(first..).map(seen).collect();
+    let added = fresh.iter().zip(first..).map(|((_, event), sequence)| seen(event, sequence));
+    let added: Vec<Sighting> = added.collect();
     let mut rows = seal(fresh, place);
     let new = rows.len();
     let next = first + Sequence::try_from(new).unwrap_or(Sequence::MAX);
     if new > 0 {
         events::insert(connection, &mut rows).await?;
         upkeep::set_next_sequence(connection, next).await?;
-        events::insert_sightings(connection, &new_sightings, ingest.route, seen_at).await?;
+        events::insert_sightings(connection, &added, ingest.route, seen_at).await?;
         for target in &ingest.targets {
             deliveries::insert_for_new(connection, first, target).await?;
         }
     }
     events::insert_sightings(connection, &known, ingest.route, seen_at).await?;
+    if is_heard {
+        pushes::hear(connection, source_id, seen_at, next - 1).await?;
+    }
     let mut quarantined = 0;
     for item in &ingest.unreadable {
         quarantined += events::quarantine(connection, source_id, ingest.route, item, now).await?;
@@ -111,7 +121,7 @@ async fn apply(
         lateness::replace(connection, source_id, learnt).await?;
     }
     if let Some(request) = &ingest.request {
-        requests::insert(connection, source_id, request, new as u64).await?;
+        request.insert(connection, source_id, new as u64).await?;
     }
     let ingested = Ingested {
         new: new as u64,
@@ -131,6 +141,11 @@ fn recent(event: NewEvent) -> RecentEvent {
 /// A new event with the namespace of its id.
 type Fresh = (i64, Event);
 
+/// Whether an event is an audit entry, which both routes can show.
+fn is_entry(event: &Event) -> bool {
+    event.envelope.event_type == AUDIT_TYPE
+}
+
 /// What `shown` tells of `event`'s lateness: our own events have none.
 fn sighted_of(shown: Option<&Shown>, event: &Event) -> Option<Sighted> {
     let shown = shown.filter(|_| event.envelope.source == AUDIT_SOURCE);
@@ -141,7 +156,7 @@ fn sighted_of(shown: Option<&Shown>, event: &Event) -> Option<Sighted> {
 async fn sort_out(
     connection: &mut SqliteConnection,
     events: Vec<Event>,
-    shown: Option<&Shown>,
+    seen: impl Fn(&Event, Sequence) -> Sighting,
 ) -> Result<(Vec<Fresh>, Vec<Sighting>), StorageError> {
     let mut placed = Vec::with_capacity(events.len());
     let mut last: Option<(String, String, i64)> = None;
@@ -158,14 +173,14 @@ async fn sort_out(
         placed.push((origin_id, event));
     }
     let known = events::find_known(connection, &placed).await?;
-    let mut seen: HashSet<(i64, String)> = HashSet::with_capacity(placed.len());
+    let mut ids: HashSet<(i64, String)> = HashSet::with_capacity(placed.len());
     let mut sightings = Vec::with_capacity(known.len());
     placed.retain(|(origin_id, event)| {
         let key = (*origin_id, event.envelope.id.clone());
         let found = known.get(&key).copied();
-        let is_first = seen.insert(key);
+        let is_first = ids.insert(key);
         if let Some(sequence) = found.filter(|_| is_first) {
-            sightings.push((sequence, sighted_of(shown, event)));
+            sightings.push(seen(event, sequence));
         }
         found.is_none() && is_first
     });

@@ -22,6 +22,7 @@ mod lateness;
 mod open;
 mod operations;
 mod own;
+mod pushes;
 mod recent;
 mod replay;
 mod requests;
@@ -49,8 +50,9 @@ pub use history::HistoryRow;
 pub use ingest::{Ingest, Ingested};
 pub use open::BUSY_TIMEOUT;
 pub use operations::OperationId;
+pub use pushes::{Heard, PushRequest, SignedBy};
 pub use replay::{Replay, Scope, Which};
-pub use requests::PollRequest;
+pub use requests::{Label, PollRequest, Request};
 pub use settle::Settlement;
 pub use targets::{Owed, TargetId, TargetRow, TargetState};
 

@@ -10,7 +10,7 @@ use crate::model::own_event::{Dead, NAMED_MAX, OWN_SOURCE, died};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::chunks;
 use crate::storage::error::StorageError;
-use crate::storage::events::{self, NewEvent};
+use crate::storage::events::{self, NewEvent, Sighting};
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
 use crate::storage::{Ledger, coverage, upkeep};
@@ -67,7 +67,8 @@ pub(super) async fn insert(
     };
     events::insert(connection, &mut [row]).await?;
     upkeep::set_next_sequence(connection, sequence + 1).await?;
-    events::insert_sightings(connection, &[(sequence, None)], route, now).await?;
+    let sighting = Sighting { sequence, sighted: None, label: None };
+    events::insert_sightings(connection, &[sighting], route, now).await?;
     sqlx::query(
         "INSERT INTO delivery (sequence, target_id, status)
          SELECT $1, id, 'pending' FROM target WHERE own_events = 1 AND id <> $2",

@@ -1,4 +1,4 @@
-//! The log of requests to the audit log.
+//! The log of requests, and what each says of the events that came with it.
 
 use std::time::Duration;
 
@@ -8,7 +8,71 @@ use crate::model::coverage::Span;
 use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
+use crate::storage::pushes::{self, PushRequest};
 use crate::storage::{Ledger, coverage};
+
+/// The request that brought events.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// We asked the audit log.
+    Poll(PollRequest),
+    /// The source pushed to our receiver.
+    Push(PushRequest),
+}
+
+/// What keeps a sighting out of comparisons of the two routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Label {
+    /// The poll was due only because of a push.
+    Nudged,
+    /// It was pushed together with others, and so waited for them.
+    Batch,
+    /// Polling, as it is configured, may never show it.
+    Outside,
+}
+
+impl Label {
+    /// The name in tables.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nudged => "nudged",
+            Self::Batch => "batch",
+            Self::Outside => "outside",
+        }
+    }
+}
+
+impl Request {
+    /// When its events were there to be seen.
+    pub(super) fn seen_at(&self) -> Timestamp {
+        match self {
+            Self::Poll(request) => request.ended_at(),
+            Self::Push(request) => request.received_at,
+        }
+    }
+
+    /// What keeps the sighting of the event with this id out of comparisons.
+    pub(super) fn label(&self, id: &str) -> Option<Label> {
+        match self {
+            Self::Poll(request) => request.is_nudged.then_some(Label::Nudged),
+            Self::Push(request) if request.outside.contains(id) => Some(Label::Outside),
+            Self::Push(request) => request.is_batch.then_some(Label::Batch),
+        }
+    }
+
+    /// Writes its row; `new` events came with it.
+    pub(super) async fn insert(
+        &self,
+        connection: &mut SqliteConnection,
+        source_id: i64,
+        new: u64,
+    ) -> Result<(), StorageError> {
+        match self {
+            Self::Poll(request) => insert(connection, source_id, request, new).await,
+            Self::Push(request) => pushes::insert(connection, source_id, request, new).await,
+        }
+    }
+}
 
 /// One request to the audit log, as `poll_log` keeps it.
 #[derive(Clone, Debug)]
@@ -35,6 +99,8 @@ pub struct PollRequest {
     pub bytes: u64,
     /// What went wrong, in words.
     pub error: Option<String>,
+    /// Whether it was due only because of a push.
+    pub is_nudged: bool,
 }
 
 impl PollRequest {
@@ -46,7 +112,7 @@ impl PollRequest {
 }
 
 /// Inserts one request; `new` events came with it.
-pub(super) async fn insert(
+async fn insert(
     connection: &mut SqliteConnection,
     source_id: i64,
     request: &PollRequest,
@@ -100,6 +166,6 @@ impl Ledger {
 }
 
 /// A count as SQL has it; beyond `i64` it stays at the end.
-fn whole(number: impl TryInto<i64>) -> i64 {
+pub(super) fn whole(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

@@ -25,6 +25,7 @@ mod operator;
 mod own_events;
 mod reading_along;
 mod rebinding;
+mod receiver;
 mod reload;
 mod replays;
 mod secrets;

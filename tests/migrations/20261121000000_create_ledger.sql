@@ -3,10 +3,11 @@
 INSERT INTO ledger (id, created_us, next_sequence, in_use) VALUES (1, 1795219200000000, 4, 0);
 
 INSERT INTO source (id, name, start_us, watermark_us, learnt_us, overlap_us, entries, swept,
-                    quantile_us, late_us)
+                    quantile_us, late_us, push_since_us, horizon_us, heard_us, heard_sequence)
 VALUES (1, 'production', 1795219200000000, 1795219260000000, 1795220400000000, 900000000,
-        700, 1, 31000000, 1795220400000000),
-       (2, 'laboratory', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+        700, 1, 31000000, 1795220400000000, 1795219200000000, 1000000, NULL, NULL),
+       (2, 'laboratory', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795219200000000,
+        43200000000, 1795219210500000, 3);
 
 INSERT INTO coverage (source_id, from_us, until_us, asked_us)
 VALUES (1, 1795219200000000, 1795219260000000, 1795220400000000),
@@ -34,11 +35,11 @@ VALUES (1, 1, 'AZ-first', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}',
         1790195600);
 
-INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier)
-VALUES (1, 'poll', 1795219207123456, 1795219207000000, NULL, NULL),
-       (2, 'poll', 1795219207123456, NULL, NULL, NULL),
-       (3, 'push', 1795219210500000, NULL, NULL, NULL),
-       (3, 'poll', 1795219237000000, 1795222837000000, 1795220237000000, 'hourly');
+INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label)
+VALUES (1, 'poll', 1795219207123456, 1795219207000000, NULL, NULL, NULL),
+       (2, 'poll', 1795219207123456, NULL, NULL, NULL, NULL),
+       (3, 'push', 1795219210500000, NULL, NULL, NULL, 'batch'),
+       (3, 'poll', 1795219237000000, 1795222837000000, 1795220237000000, 'hourly', 'nudged');
 
 INSERT INTO target (id, name, created_us, state, since_us, resumed_us, delivered, dead,
                     last_delivered_us)
@@ -71,8 +72,10 @@ VALUES (1, 1, 1795219207000000, 120000, 1795219200000000, 1795219208000000, 0,
        (2, 1, 1795219237000000, 30000000, 1795219200000000, 1795219238000000, 0,
         'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s', 'hourly');
 
-INSERT INTO push_request (id, source_id, received_us, duration_us, status, count, new, bytes, error)
-VALUES (1, 2, 1795219210500000, 1800, 200, 1, 1, 912, NULL);
+INSERT INTO push_request (id, source_id, received_us, duration_us, status, count, new, bytes,
+                          secret, error)
+VALUES (1, 2, 1795219210500000, 1800, 202, 1, 1, 912, 'secondary', NULL),
+       (2, 2, 1795219211500000, 90, 401, 0, 0, 912, NULL, 'no signature of ours');
 
 INSERT INTO quarantined (id, source_id, route, received_us, reason, raw, digest)
 VALUES (1, 1, 'poll', 1795219207123456, 'it has no id', '{"category":"User Management"}',

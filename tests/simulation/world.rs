@@ -273,7 +273,10 @@ impl World {
         }
         let index = index_of(&ingest.source);
         let at = self.at();
-        let outcome = ingest.request.as_ref().map(|request| request.outcome);
+        let outcome = ingest.request.as_ref().and_then(|request| match request {
+            tailwater::storage::Request::Poll(request) => Some(request.outcome),
+            tailwater::storage::Request::Push(_) => None,
+        });
         let source = &mut self.sources[index];
         let result = source.shelf.ingest(&mut source.cloud, ingest, at);
         let watermark = source.shelf.coverage.as_ref().map(|coverage| coverage.watermark);

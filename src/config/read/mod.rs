@@ -5,6 +5,8 @@
 
 mod headers;
 mod poll;
+mod push;
+mod receiver;
 mod section;
 mod services;
 mod signing;
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::config::read::push::Paths;
+use crate::config::read::receiver::receiver;
 use crate::config::reader::Section;
 use crate::config::sections::{Config, LogConfig, LogFormat, StorageConfig};
 
@@ -36,6 +40,9 @@ const API_RETENTION: Duration = Duration::from_hours(93 * 24);
 /// Reads the whole file; `None` only when a fault has been told.
 pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     let storage = storage(root.section("storage", "[storage]"));
+    let (section, is_receiving) = root.optional_section("receiver", "[receiver]");
+    let receiver = receiver(section, is_receiving);
+    let mut paths = Paths::new(is_receiving);
     let mut source_names = BTreeSet::new();
     let sections = tables(&mut root, "source", SOURCES_MAX);
     if sections.as_ref().is_some_and(Vec::is_empty) {
@@ -44,8 +51,15 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     let sources: Vec<_> = sections
         .unwrap_or_default()
         .into_iter()
-        .map(|section| source::source(section, &mut source_names))
+        .map(|section| source::source(section, &mut source_names, &mut paths))
         .collect();
+    if is_receiving && paths.is_empty() {
+        root.fault(
+            "receiver",
+            "has nothing to receive: no source has a webhook",
+            "write a [source.push], or leave [receiver] out",
+        );
+    }
     let mut target_names = BTreeSet::new();
     let sections = tables(&mut root, "target", TARGETS_MAX);
     if sections.as_ref().is_some_and(Vec::is_empty) {
@@ -61,13 +75,13 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
         .map(|section| target::target(section, &source_names, &mut target_names))
         .collect();
     let log = log(root.section("log", "[log]"));
-    root.later("receiver", None);
     root.later("admin", None);
     root.finish();
     Some(Config {
         storage,
         sources: sources.into_iter().collect::<Option<_>>()?,
         targets: targets.into_iter().collect::<Option<_>>()?,
+        receiver,
         log,
     })
 }

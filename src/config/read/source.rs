@@ -8,6 +8,7 @@ use crate::config::address::UrlRule;
 use crate::config::ca_file::CaFile;
 use crate::config::field::Field;
 use crate::config::read::poll::poll;
+use crate::config::read::push::{Paths, known, push};
 use crate::config::read::services;
 use crate::config::reader::Section;
 use crate::config::sections::{ApiVersion, SourceConfig, TokenAuth};
@@ -35,6 +36,7 @@ const FILTER_BYTES_MAX: usize = 4096;
 pub(super) fn source(
     mut section: Section<'_>,
     names: &mut BTreeSet<String>,
+    paths: &mut Paths,
 ) -> Option<SourceConfig> {
     let name = section.name("production", names);
     let workspace_id = section
@@ -56,7 +58,8 @@ pub(super) fn source(
         section.find("ca_file").and_then(|field| field.path("\"ca.pem\"")).map(CaFile::new);
     let poll = poll(section.section("poll", "[source.poll]"));
     services::advise(&section, &services, &poll);
-    section.later("push", None);
+    let (push_section, is_pushed) = section.optional_section("push", "[source.push]");
+    let push = if is_pushed { Some(push(push_section, paths)) } else { known(push_section) };
     for (key, manual) in MANUAL_VALUES {
         let value = if key == "client_id" { &client_id } else { &workspace_id };
         if value.as_deref() == Some(manual) {
@@ -81,6 +84,10 @@ pub(super) fn source(
         proxy,
         ca_file,
         poll,
+        push: match push {
+            Some(read) => Some(read?),
+            None => None,
+        },
     })
 }
 

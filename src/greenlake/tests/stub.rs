@@ -157,6 +157,7 @@ pub(super) fn source(url: &Url) -> SourceConfig {
             page_limit: 2000,
             timeout: Duration::from_secs(10),
         },
+        push: None,
     }
 }
 

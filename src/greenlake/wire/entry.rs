@@ -74,7 +74,7 @@ fn facts(entry: &Members<'_>) -> Facts {
 
 /// A category as GreenLake pushes it: `User Management` → `user_management`. Each run of
 /// characters that are neither letters nor digits becomes one underscore.
-fn normalised(category: &str) -> String {
+pub(super) fn normalised(category: &str) -> String {
     let lower = category.to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();

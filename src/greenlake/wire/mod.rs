@@ -8,7 +8,9 @@ mod entry;
 mod members;
 mod object;
 mod page;
+mod push;
 mod query;
 
 pub(crate) use page::read_page;
+pub use push::{Listed, Pushed, find_challenge, read_push};
 pub(crate) use query::{filter_text, list_url, names_service, service_terms};

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use hmac::{Hmac, KeyInit};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::model::signature::sign_standard;
@@ -133,6 +133,13 @@ pub struct KeyError(pub &'static str);
 /// Mixes `key`, of any length, into a fresh HMAC-SHA256.
 pub(super) fn keyed(key: &[u8]) -> KeyedHmac {
     KeyedHmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+/// Whether two secrets are the same, in a time that tells nothing of where they differ.
+#[must_use]
+pub fn same_secret(given: &[u8], expected: &[u8]) -> bool {
+    let digest = keyed(expected).chain_update(expected).finalize().into_bytes();
+    keyed(expected).chain_update(given).verify_slice(&digest).is_ok()
 }
 
 fn shared_key(encoded: &str) -> Result<KeyedHmac, KeyError> {

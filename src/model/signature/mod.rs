@@ -13,7 +13,7 @@ mod standard;
 pub use crate::model::signature::greenlake::{
     GREENLAKE_SIGNATURE, challenge_answer, sign_greenlake, verify_greenlake,
 };
-pub use crate::model::signature::key::{KeyError, StandardKey, VerifyKey};
+pub use crate::model::signature::key::{KeyError, StandardKey, VerifyKey, same_secret};
 pub use crate::model::signature::message_id::{batch_webhook_id, webhook_id};
 pub use crate::model::signature::standard::{
     SignatureError, TOLERANCE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign_standard,

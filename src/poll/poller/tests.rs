@@ -14,7 +14,7 @@ struct Rig {
     clock: Clock,
     log: FakeLog,
     keep: FakeKeep,
-    nudge: Arc<Notify>,
+    bells: Bells,
     stop: CancellationToken,
     status: watch::Receiver<Status>,
     settings: ScanSettings,
@@ -44,10 +44,10 @@ impl Rig {
             Arc::new(|| ()),
         );
         let timing = Timing { first: Duration::ZERO, ..timing(schedule) };
-        let (nudge, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let (poller, status) = Poller::new(scanner, timing, Arc::clone(&nudge));
+        let (bells, stop) = (Bells::default(), CancellationToken::new());
+        let (poller, status) = Poller::new(scanner, timing, bells.clone());
         let task = tokio::task::JoinSet::new();
-        let mut rig = Self { clock, log, keep, nudge, stop, status, settings, task };
+        let mut rig = Self { clock, log, keep, bells, stop, status, settings, task };
         rig.go(poller);
         rig
     }
@@ -67,7 +67,7 @@ impl Rig {
 
     /// Lets the poller hear a nudge and go back to sleep.
     async fn nudge(&self) {
-        self.nudge.notify_one();
+        self.bells.cron.notify_one();
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -165,7 +165,7 @@ async fn a_cut_off_run_goes_on_at_once() {
     let mut rig = Rig::start(Schedule::Interval(INTERVAL));
     rig.next_status().await;
     rig.clock.advance(Duration::from_hours(24 * 365 * 9));
-    rig.nudge.notify_one();
+    rig.bells.cron.notify_one();
     let status = rig.next_status().await;
     assert_eq!((status.problem.unwrap().reason, status.requests), (Reason::Budget, 42));
     assert!(rig.next_status().await.requests > 42, "without a nudge and without waiting");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::push::SECRET;
 use super::{Audit, CloudServer, Done, Process, SOON, eventually, until};
 
 /// A configuration in the making: one source and any number of targets.
@@ -15,6 +16,7 @@ use super::{Audit, CloudServer, Done, Process, SOON, eventually, until};
 pub(crate) struct Setup {
     source: String,
     poll: String,
+    push: String,
     targets: String,
     log: String,
 }
@@ -34,12 +36,28 @@ impl Setup {
             settings.workspace.id, settings.client_id,
         );
         let poll = "interval = \"1s\"\nstart = \"10m\"\n".to_owned();
-        Self { source, poll, targets: String::new(), log: "info,tailwater=debug".to_owned() }
+        let [push, targets] = [String::new(), String::new()];
+        Self { source, poll, push, targets, log: "info,tailwater=debug".to_owned() }
     }
 
     /// Replaces the lines of `[source.poll]`.
     pub(crate) fn poll(self, lines: &str) -> Self {
         Self { poll: format!("{lines}\n"), ..self }
+    }
+
+    /// Receives pushes at `/hook` on a free port; `lines` are further keys of
+    /// `[source.push]`.
+    pub(crate) fn push(self, lines: &str) -> Self {
+        self.receiver("listen = \"127.0.0.1:0\"", lines)
+    }
+
+    /// The same with the lines of `[receiver]`.
+    pub(crate) fn receiver(self, receiver: &str, lines: &str) -> Self {
+        let push = format!(
+            "[receiver]\n{receiver}\n\n[source.push]\npath = \"/hook\"\n\
+             secret = \"{SECRET}\"\n{lines}\n"
+        );
+        Self { push, ..self }
     }
 
     /// Adds a line to `[[source]]`.
@@ -61,10 +79,12 @@ impl Setup {
 
     /// The text of the file.
     pub(crate) fn text(&self) -> String {
-        let Self { source, poll, targets, log } = self;
+        let Self { source, poll, push, targets, log } = self;
+        let (receiver, push) = push.split_once("\n\n").unwrap_or_default();
         format!(
             "[storage]\npath = \"ledger.db\"\nmin_free = \"1MiB\"\n\n\
-             [[source]]\nname = \"production\"\n{source}[source.poll]\n{poll}\n\
+             {receiver}\n\n\
+             [[source]]\nname = \"production\"\n{source}[source.poll]\n{poll}\n{push}\n\
              {targets}[log]\nformat = \"text\"\nfilter = \"{log}\"\n"
         )
     }

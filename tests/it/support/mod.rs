@@ -16,6 +16,7 @@ pub(crate) mod nth_call;
 pub(crate) mod preload;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod push;
 pub(crate) mod raw;
 pub(crate) mod shifted_clocks;
 pub(crate) mod sinks;
@@ -32,6 +33,7 @@ pub(crate) use cloud::CloudServer;
 pub(crate) use home::{Home, Setup};
 pub(crate) use process::{Done, Process};
 pub(crate) use proxy::{Proxy, Wire};
+pub(crate) use push::{Pusher, entry};
 pub(crate) use raw::RawServer;
 pub(crate) use sinks::SinkServer;
 

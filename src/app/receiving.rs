@@ -1,0 +1,78 @@
+//! The receiver, and what each source's webhook feeds.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, wanting};
+use crate::config::{Config, SourceConfig};
+use crate::model::event::Route;
+use crate::receive::{Inlet, Polled, Receiver, Wake};
+use crate::storage::Ledger;
+
+impl App {
+    /// Makes the receiver ready, if there is to be one.
+    pub(super) async fn bind_receiver(&mut self) -> anyhow::Result<()> {
+        let Some(config) = self.config.receiver.clone() else { return Ok(()) };
+        let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
+        let receiver = Receiver::bind(config, self.webhooks(), ledger, clock).await?;
+        self.inlets = Some(receiver.inlets());
+        let run = |stop: CancellationToken| async move {
+            receiver.run(stop).await.context("receiving stopped")
+        };
+        self.ready.push(Box::new(move |stop| Box::pin(run(stop))));
+        Ok(())
+    }
+
+    /// Has a running receiver take what the configuration says.
+    pub(super) fn replace_inlets(&mut self) {
+        let webhooks = self.webhooks();
+        if let Some(inlets) = &self.inlets {
+            inlets.replace(webhooks);
+        }
+    }
+
+    /// What rings in the poller of a source when a push comes.
+    pub(super) fn bell(&mut self, source: &str) -> Arc<Notify> {
+        Arc::clone(self.bells.entry(source.to_owned()).or_default())
+    }
+
+    /// What tells every worker that new deliveries are there.
+    pub(super) fn wake(&self) -> Wake {
+        let nudges = self.nudges.subscribe();
+        Arc::new(move || nudges.borrow().iter().for_each(|nudge| nudge.notify_one()))
+    }
+
+    /// The webhooks of all sources that have one.
+    fn webhooks(&mut self) -> Vec<Inlet> {
+        let sources = self.config.sources.clone();
+        sources.iter().filter_map(|source| self.webhook(source)).collect()
+    }
+
+    fn webhook(&mut self, source: &SourceConfig) -> Option<Inlet> {
+        let push = source.push.clone()?;
+        Some(Inlet {
+            source: source.name.clone(),
+            workspace_id: source.workspace_id.clone(),
+            polled: Polled::new(source),
+            min_free: self.config.storage.min_free,
+            targets: wanting(&self.config.targets, &source.name, Route::Push),
+            ledger: self.ledger.clone(),
+            wake: self.wake(),
+            nudge: push.nudge.then(|| self.bell(&source.name)),
+            push,
+        })
+    }
+}
+
+/// Lets the ledger know which sources have a webhook.
+pub(super) async fn note_webhooks(ledger: &Ledger, config: &Config) -> anyhow::Result<()> {
+    for source in &config.sources {
+        let horizon = source.push.as_ref().map(|push| push.horizon);
+        let noted = ledger.note_webhook(&source.name, horizon).await;
+        noted.with_context(|| format!("source {:?}", source.name))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Requests that the receiver got, and what a source's webhook has shown so far.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::{Row, SqliteConnection};
+
+use crate::model::event::Sequence;
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::StorageError;
+use crate::storage::requests::whole;
+use crate::storage::{Ledger, Reader, coverage};
+
+/// One request that the receiver got, as `push_log` keeps it.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// Our wall time when its body was there, before anything was done with it.
+    pub received_at: Timestamp,
+    /// From then until it was handed to the ledger, or answered.
+    pub duration: Duration,
+    /// HTTP status of our answer.
+    pub status: u16,
+    /// Events in it, readable or not.
+    pub count: u64,
+    /// Whether they came as an array.
+    pub is_batch: bool,
+    /// Ids of audit entries in it that polling, as it is configured, may never show.
+    pub outside: HashSet<String>,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// Whose signature it bore; `None`: none of ours.
+    pub secret: Option<SignedBy>,
+    /// Why it was turned away, in words.
+    pub error: Option<String>,
+}
+
+/// With which of the two secrets a push was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// `source.push.secret` alone.
+    Primary,
+    /// `source.push.secondary_secret` alone.
+    Secondary,
+    /// Both, as GreenLake signs during a rotation.
+    Both,
+}
+
+impl SignedBy {
+    /// The name in `push_log`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// What a source's webhook has shown so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Since when the webhook is taken; `None` without one.
+    pub since: Option<Timestamp>,
+    /// When the last audit entry was pushed; `None` before the first.
+    pub last_at: Option<Timestamp>,
+    /// The last sequence in the ledger then.
+    pub sequence: Sequence,
+}
+
+/// Inserts one request; `new` events came with it.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    source_id: i64,
+    request: &PushRequest,
+    new: u64,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO push_request
+             (source_id, received_us, duration_us, status, count, new, bytes, secret, error)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(source_id)
+    .bind(request.received_at.micros())
+    .bind(whole(request.duration.as_micros()))
+    .bind(request.status)
+    .bind(whole(request.count))
+    .bind(whole(new))
+    .bind(whole(request.bytes))
+    .bind(request.secret.map(SignedBy::as_str))
+    .bind(request.error.as_deref())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that audit entries were pushed.
+pub(super) async fn hear(
+    connection: &mut SqliteConnection,
+    source_id: i64,
+    at: Timestamp,
+    last: Sequence,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "UPDATE source
+         SET heard_us = max(coalesce(heard_us, $2), $2), heard_sequence = $3
+         WHERE id = $1",
+    )
+    .bind(source_id)
+    .bind(at.micros())
+    .bind(last)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Ledger {
+    /// Writes the log rows of requests that brought nothing to store.
+    ///
+    /// # Errors
+    /// On any error none of the rows is stored.
+    pub async fn log_pushes(&self, rows: Vec<(String, PushRequest)>) -> Result<(), StorageError> {
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    for (source, request) in &rows {
+                        let id = coverage::require_source(connection, source).await?;
+                        insert(connection, id, request, 0).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Notes whether a source has a webhook, and its horizon. The time since when it has
+    /// one stays while it has one.
+    ///
+    /// # Errors
+    /// On any error nothing is changed.
+    pub async fn note_webhook(
+        &self,
+        source: &str,
+        horizon: Option<Duration>,
+    ) -> Result<(), StorageError> {
+        let (source, now) = (source.to_owned(), self.shared.clock.now());
+        let horizon = horizon.map(|horizon| whole(horizon.as_micros()));
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    let id = coverage::require_source(connection, &source).await?;
+                    sqlx::query(
+                        "UPDATE source
+                         SET horizon_us = $2,
+                             push_since_us = CASE WHEN $2 IS NULL THEN NULL
+                                                  ELSE coalesce(push_since_us, $3) END
+                         WHERE id = $1",
+                    )
+                    .bind(id)
+                    .bind(horizon)
+                    .bind(now.micros())
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+impl Reader {
+    /// What the webhook of the source of that name has shown so far.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find_heard(&self, source: &str) -> Result<Heard, StorageError> {
+        let row = sqlx::query(
+            "SELECT push_since_us, heard_us, heard_sequence FROM source WHERE name = $1",
+        )
+        .bind(source)
+        .fetch_optional(&self.0)
+        .await?;
+        let Some(row) = row else { return Ok(Heard::default()) };
+        let at = |index| row.try_get::<Option<i64>, _>(index);
+        Ok(Heard {
+            since: at(0)?.map(Timestamp::from_micros),
+            last_at: at(1)?.map(Timestamp::from_micros),
+            sequence: at(2)?.unwrap_or(0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
