@@ -139,7 +139,9 @@ pub(super) async fn insert_sightings(
 ) -> Result<(), StorageError> {
     for alike in sightings.chunk_by(Sighting::is_alike) {
         let (first, last) = (alike[0].sequence, alike[alike.len() - 1].sequence);
-        if usize::try_from(last - first).is_ok_and(|length| length + 1 == alike.len()) {
+        // Known events come in the order of their time, which need not be this one.
+        let is_run = alike.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence);
+        if is_run {
             let mut query = sighting(alike[0], route, seen_at);
             query.push("BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
             query.push(ONCE).build().execute(&mut *connection).await?;
