@@ -94,6 +94,10 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
     /// Notes how much of the past is left, after a commit that brought `new` events.
     pub(super) fn note_past(&mut self, new: u64) {
         let Some(coverage) = &self.coverage else { return };
+        if self.hi == i64::MAX {
+            // The very first start is storing where history begins; nothing is read yet.
+            return;
+        }
         let overlap = self.scanner.overlap_secs;
         let hot_from = self.hi.saturating_sub(overlap + SKEW_SECS);
         let left = never_read(&coverage.unsettled(self.hi, overlap), hot_from);

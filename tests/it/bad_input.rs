@@ -198,21 +198,27 @@ async fn a_bad_configuration_is_78_for_run_and_3_for_check() {
     let good = std::fs::read_to_string(Home::new(&setup()).path().join("config.toml"))
         .expect("the harness writes it");
     let home = Home::new(&setup());
-    for (from, to, place, words) in [
-        ("interval = \"1s\"", "intervall = \"1s\"", "config.toml:12:1: ", "write interval"),
-        ("interval = \"1s\"", "interval = \"1\"", "config.toml:12:12: ", "is not a duration"),
-        ("interval = \"1s\"", "cron = \"* * * * *\"", "config.toml:12:8: ", "seconds come first"),
-        ("interval = \"1s\"", "cron = \"now\"", "config.toml:12:8: ", "cron"),
-        ("\"secret\"", "{ file = \"nope\" }", "config.toml:9:26: ", "cannot read nope"),
-        ("\"secret\"", "{ env = \"NOPE\" }", "config.toml:9:25: ", "environment variable \"NOPE\""),
-        ("\"secret\"", "{ fil = \"x\" }", "config.toml:9:17: ", "does not say where"),
-        ("http://127.0.0.1:1/hook", "siem.example", "config.toml:17:7: ", "is not a URL"),
-        ("start = \"10m\"", "start = \"soon\"", "config.toml:13:9: ", "start"),
-        ("[log]", "[log", "config.toml:", "this is not TOML"),
-        ("format = \"text\"", "format = \"loud\"", "config.toml:", "text"),
+    for (from, to, column, words) in [
+        ("interval = \"1s\"", "intervall = \"1s\"", Some(1), "write interval"),
+        ("interval = \"1s\"", "interval = \"1\"", Some(12), "is not a duration"),
+        ("interval = \"1s\"", "cron = \"* * * * *\"", Some(8), "seconds come first"),
+        ("interval = \"1s\"", "cron = \"now\"", Some(8), "cron"),
+        ("\"secret\"", "{ file = \"nope\" }", Some(26), "cannot read nope"),
+        ("\"secret\"", "{ env = \"NOPE\" }", Some(25), "environment variable \"NOPE\""),
+        ("\"secret\"", "{ fil = \"x\" }", Some(17), "does not say where"),
+        ("http://127.0.0.1:1/hook", "siem.example", Some(7), "is not a URL"),
+        ("start = \"10m\"", "start = \"soon\"", Some(9), "start"),
+        ("[log]", "[log", None, "this is not TOML"),
+        ("format = \"text\"", "format = \"loud\"", None, "text"),
     ] {
         let text = good.replacen(from, to, 1);
         assert_ne!(text, good, "{from}");
+        let line = text.lines().position(|line| line.contains(to)).expect("it is there") + 1;
+        let place = column.map_or_else(
+            || "config.toml:".to_owned(),
+            |column: u32| format!("config.toml:{line}:{column}: "),
+        );
+        let place = place.as_str();
         home.write("config.toml", &text);
         all_say(&home, &[&["run"], &["poll"], &["config"]], 78, &[place, words]).await;
         let done = home.command(&["check"]).await;
