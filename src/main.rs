@@ -3,13 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 use tailwater::cli::{Cli, Exit};
-
-/// Half of what one event costs is asking for memory and giving it back: a page's values
-/// are made by one thread and freed by another, which the system's allocator does slowly.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
