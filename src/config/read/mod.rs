@@ -22,6 +22,7 @@ use crate::config::read::push::Paths;
 use crate::config::read::receiver::receiver;
 use crate::config::reader::Section;
 use crate::config::sections::{Config, LogConfig, LogFormat, StorageConfig};
+use crate::model::sweep::Sweep;
 
 /// Each source has a poller with a client of its own, and they share one writer.
 const SOURCES_MAX: usize = 64;
@@ -86,10 +87,14 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     })
 }
 
+/// A day more than the deepest sweep reads again: what is pruned must not be shown anew.
+const KEEP_MIN: Duration =
+    DAY.saturating_add(Duration::from_secs(Sweep::DAILY.reach_secs.unsigned_abs()));
+
 /// `[storage]`.
 pub(super) fn storage(mut section: Section<'_>) -> StorageConfig {
     let path = section.find("path").and_then(|field| field.path("\"tailwater.db\""));
-    let keep = section.duration("keep", 100 * DAY, &(DAY..=3_650 * DAY));
+    let keep = section.duration("keep", 100 * DAY, &(KEEP_MIN..=3_650 * DAY));
     let min_free = section.find("min_free");
     let min_free = min_free.and_then(|field| field.size(&(0..=1 << 50), "64MiB"));
     if keep < API_RETENTION {
