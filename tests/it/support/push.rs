@@ -31,7 +31,13 @@ impl Pusher {
     /// Sends to the receiver of `daemon`, once it says where it is.
     pub(crate) async fn to(daemon: &Process) -> Self {
         let address = address(daemon).await;
-        let client = Client::builder().no_proxy().timeout(SOON).build().expect("a client");
+        // A connection that waits for its next request is the first to be cut where many do.
+        let client = Client::builder()
+            .no_proxy()
+            .timeout(SOON)
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("a client");
         Self { client, url: format!("http://{address}/hook"), address }
     }
 
