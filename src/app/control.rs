@@ -17,7 +17,7 @@ pub(super) type Statuses = Vec<(String, watch::Receiver<Status>)>;
 /// A configuration to be taken, and who wants to know what it came to.
 pub(super) type Order = (Config, oneshot::Sender<anyhow::Result<Difference>>);
 
-/// What can be seen of a running [`App`] from outside. Clones see the same.
+/// What can be seen of a running [`App`](crate::app::App) from outside. Clones see the same.
 #[derive(Clone, Debug)]
 pub struct Watch {
     /// Answers questions about the ledger and takes an operator's changes.
@@ -34,7 +34,7 @@ impl Watch {
     }
 }
 
-/// Changes a running [`App`]. Clones change the same.
+/// Changes a running [`App`](crate::app::App). Clones change the same.
 #[derive(Clone, Debug)]
 pub struct Control(pub(super) mpsc::Sender<Order>);
 

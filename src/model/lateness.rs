@@ -53,7 +53,8 @@ impl Sighted {
         unseen.saturating_sub(second.saturating_add(1).saturating_mul(SECOND)).max(0)
     }
 
-    /// … and at most this long.
+    /// … and at most this long; after slow answers too low by as much as they took, for so
+    /// far our idea of the source's time then lies behind.
     #[must_use]
     pub fn at_most(self, second: i64) -> i64 {
         self.shown_at.micros().saturating_sub(second.saturating_mul(SECOND)).max(0)

@@ -94,7 +94,7 @@ impl Ledger {
     }
 
     /// The lateness of the source's entries of the last `window`, among the last
-    /// [`RECENT_EVENTS`] events.
+    /// 100,000 events.
     ///
     /// # Errors
     /// When the ledger cannot be read.

@@ -228,11 +228,13 @@ impl Shelf {
 }
 
 /// The true lateness lies between the two ends. Five seconds are allowed for a `Date` that
-/// is rounded or off, and for the answer's way.
+/// is rounded or off, and for the answer's way; after slow answers, whose `Date` was old
+/// when it came, our idea of the source's time lies behind by as much as they took.
 fn check_ends(entry: &Entry, sighted: Sighted, is_steady: bool) -> Result<(), String> {
     const ALLOWED: i64 = 5 * crate::cloud::SECOND;
+    const SLOW: i64 = 25 * crate::cloud::SECOND;
     let (least, most) = (sighted.at_least(entry.second()), sighted.at_most(entry.second()));
-    let is_between = least <= entry.late + ALLOWED && entry.late <= most + ALLOWED;
+    let is_between = least <= entry.late + ALLOWED && entry.late <= most + ALLOWED + SLOW;
     if is_between || !is_steady {
         return Ok(());
     }
