@@ -34,9 +34,19 @@ CREATE TABLE source (
     -- other one counts as having missed it; null without a webhook.
     push_since_us INTEGER,
     horizon_us    INTEGER,
-    -- When the last audit entry was pushed, and the last sequence then; null before.
+    -- When the last audit entry was pushed; null before.
     heard_us       INTEGER,
-    heard_sequence INTEGER
+    -- The last sequence then, or when the webhook was taken first; null before.
+    heard_sequence INTEGER,
+    -- Since when pushes stay away from what polling finds, and heard_sequence then; null
+    -- while they do not.
+    silent_us       INTEGER,
+    silent_sequence INTEGER,
+    -- Up to this sequence it is known what either route has missed; null without a webhook.
+    judged_sequence INTEGER,
+    -- Audit entries that one route showed and the other one did not within the horizon, ever.
+    missed_by_push  INTEGER NOT NULL DEFAULT 0,
+    missed_by_poll  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- One row: the last complete scan of a stretch [from_us, until_us) of a source's time.
@@ -356,7 +366,11 @@ SELECT s.name AS source,
        s.quantile_us / 1000000.0 AS lateness_p995_s,
        s.swept AS lateness_found_by_sweeps,
        strftime('%Y-%m-%dT%H:%M:%SZ', s.learnt_us / 1000000, 'unixepoch') AS lateness_learnt_at,
-       strftime('%Y-%m-%dT%H:%M:%SZ', s.late_us / 1000000, 'unixepoch') AS late_since
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.late_us / 1000000, 'unixepoch') AS late_since,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.heard_us / 1000000, 'unixepoch') AS push_heard_at,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.silent_us / 1000000, 'unixepoch') AS push_silent_since,
+       s.missed_by_push,
+       s.missed_by_poll
 FROM source s;
 
 CREATE VIEW push_log AS

@@ -71,6 +71,15 @@ impl StorageError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Full | Self::Busy)
     }
+
+    /// The same trouble once more, for somebody else to hear.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Full => Self::Full,
+            Self::Busy => Self::Busy,
+            other => Self::Database(other.to_string()),
+        }
+    }
 }
 
 /// SQLite's primary result codes (sqlite.org/rescode.html).

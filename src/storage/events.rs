@@ -118,15 +118,19 @@ pub(super) async fn insert(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
     pub(super) sequence: Sequence,
+    pub(super) seen_at: Timestamp,
     pub(super) sighted: Option<Sighted>,
     pub(super) label: Option<Label>,
 }
 
 impl Sighting {
     fn is_alike(&self, other: &Self) -> bool {
-        (self.sighted, self.label) == (other.sighted, other.label)
+        (self.seen_at, self.sighted, self.label) == (other.seen_at, other.sighted, other.label)
     }
 }
+
+/// From so many that say the same on, one statement that says it once costs less than rows.
+const ALIKE: usize = 8;
 
 /// Notes that events were seen by this route, where it is for the first time.
 ///
@@ -135,20 +139,24 @@ pub(super) async fn insert_sightings(
     connection: &mut SqliteConnection,
     sightings: &[Sighting],
     route: Route,
-    seen_at: Timestamp,
 ) -> Result<(), StorageError> {
+    let mut single = Vec::new();
     for alike in sightings.chunk_by(Sighting::is_alike) {
+        if alike.len() < ALIKE {
+            single.extend_from_slice(alike);
+            continue;
+        }
         let (first, last) = (alike[0].sequence, alike[alike.len() - 1].sequence);
         // Known events come in the order of their time, which need not be this one.
         let is_run = alike.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence);
         if is_run {
-            let mut query = sighting(alike[0], route, seen_at);
+            let mut query = sighting(alike[0], route);
             query.push("BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
             query.push(ONCE).build().execute(&mut *connection).await?;
             continue;
         }
         for chunk in chunks(alike) {
-            let mut query = sighting(alike[0], route, seen_at);
+            let mut query = sighting(alike[0], route);
             query.push("IN (");
             let mut sequences = query.separated(", ");
             for sighting in chunk {
@@ -157,14 +165,43 @@ pub(super) async fn insert_sightings(
             query.push(")").push(ONCE).build().execute(&mut *connection).await?;
         }
     }
+    insert_single(connection, &single, route).await
+}
+
+/// Notes sightings that have little in common.
+async fn insert_single(
+    connection: &mut SqliteConnection,
+    sightings: &[Sighting],
+    route: Route,
+) -> Result<(), StorageError> {
+    static INSERT: Bulk = Bulk::new(
+        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?)",
+        " ON CONFLICT (sequence, route) DO NOTHING",
+    );
+    for chunk in chunks(sightings) {
+        let mut values = Values::with_capacity(chunk.len() * 7);
+        for Sighting { sequence, seen_at, sighted, label } in chunk {
+            let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
+            values
+                .push(*sequence)?
+                .push(route.as_str())?
+                .push(seen_at.micros())?
+                .push(sighted.map(|sighted| sighted.shown_at.micros()))?
+                .push(unseen_at.map(Timestamp::micros))?
+                .push(sighted.and_then(|sighted| sighted.tier).map(Tier::as_str))?
+                .push(label.map(Label::as_str))?;
+        }
+        INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
 const ONCE: &str = " ON CONFLICT (sequence, route) DO NOTHING";
 
 /// The beginning of a statement that makes sightings for events whose sequence is …
-fn sighting(of: Sighting, route: Route, seen_at: Timestamp) -> QueryBuilder<Sqlite> {
-    let Sighting { sighted, label, .. } = of;
+fn sighting(of: Sighting, route: Route) -> QueryBuilder<Sqlite> {
+    let Sighting { seen_at, sighted, label, .. } = of;
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
          SELECT sequence, ",

@@ -1,23 +1,28 @@
 //! The one transaction by which anything comes in, whichever its route (I1).
 
 use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sqlx::SqliteConnection;
 
+use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
 use crate::model::envelope::json;
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Route, Sequence, Unreadable};
 use crate::model::lateness::{Learnt, Shown, Sighted};
 use crate::model::timestamp::Timestamp;
+use crate::storage::arrivals::Arrivals;
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Sighting};
-use crate::storage::recent::RecentEvent;
-use crate::storage::requests::Request;
+use crate::storage::recent::{Recent, RecentEvent};
+use crate::storage::requests::{self, Request};
+use crate::storage::writer::Writer;
 use crate::storage::{Ledger, coverage, deliveries, lateness, pushes, upkeep};
 
 /// What one transaction brings in (I1).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ingest {
     /// The source's name in the configuration.
     pub source: String,
@@ -56,7 +61,8 @@ pub struct Ingested {
 
 impl Ledger {
     /// Stores new events with their sightings and deliveries, quarantined items, the
-    /// coverage and the request's log row, in one transaction.
+    /// coverage and the request's log row, in one transaction. Pushes that come at the same
+    /// time share one.
     ///
     /// Idempotent: a known event gets no second row and no second delivery
     /// (`an_event_is_stored_once_and_delivered_once`). Dropping the future does not take it back.
@@ -64,52 +70,85 @@ impl Ledger {
     /// # Errors
     /// On any error nothing of it is stored.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested, StorageError> {
-        let now = self.shared.clock.now();
-        let targets = ingest.targets.clone();
+        if Arrivals::take(&ingest) {
+            return self.arrivals.ingest(ingest).await;
+        }
+        let ingested = self.store.ingest(vec![ingest]).await?;
+        ingested.into_iter().next().ok_or(StorageError::Closed)
+    }
+}
+
+/// Where ingests go: the writer, and then the memory of recent events.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub(super) writer: Writer,
+    pub(super) clock: Clock,
+    pub(super) recent: Arc<Recent>,
+}
+
+impl Store {
+    /// Stores ingests of one source, route and list of targets in one transaction; what each
+    /// came to.
+    pub(super) async fn ingest(&self, ingests: Vec<Ingest>) -> Result<Vec<Ingested>, StorageError> {
+        let now = self.clock.now();
+        let targets = ingests.first().map(|ingest| ingest.targets.clone()).unwrap_or_default();
         let (ingested, stored) = self
             .writer
-            .run(move |connection| Box::pin(async move { apply(connection, ingest, now).await }))
+            .run(move |connection| Box::pin(async move { apply(connection, ingests, now).await }))
             .await?;
-        self.shared.recent.push(stored, targets);
+        self.recent.push(stored, targets);
         Ok(ingested)
     }
 }
 
 async fn apply(
     connection: &mut SqliteConnection,
-    ingest: Ingest,
+    mut ingests: Vec<Ingest>,
     now: Timestamp,
-) -> Result<(Ingested, Vec<RecentEvent>), StorageError> {
-    let source_id = coverage::require_source(connection, &ingest.source).await?;
-    let seen_at = ingest.request.as_ref().map_or(now, Request::seen_at).min(now);
-    let total = ingest.events.len();
-    let is_heard = ingest.route == Route::Push && ingest.events.iter().any(is_entry);
-    let first = upkeep::next_sequence(connection).await?;
-    let (shown, request) = (ingest.shown.as_ref(), ingest.request.as_ref());
-    let seen = |event: &Event, sequence| Sighting {
-        sequence,
-        sighted: sighted_of(shown, event),
-        label: request.and_then(|request| request.label(&event.envelope.id)),
+) -> Result<(Vec<Ingested>, Vec<RecentEvent>), StorageError> {
+    let Some(Ingest { source, route, targets, .. }) = ingests.first() else {
+        return Ok(Default::default());
     };
-    let (fresh, known) = sort_out(connection, ingest.events, seen).await?;
-    let place = Place { source_id, route: ingest.route, first, now };
-    let added = fresh.iter().zip(first..).map(|((_, event), sequence)| seen(event, sequence));
-    let added: Vec<Sighting> = added.collect();
-    let mut rows = seal(fresh, place);
-    let new = rows.len();
-    let next = first + Sequence::try_from(new).unwrap_or(Sequence::MAX);
-    if new > 0 {
+    let (route, targets) = (*route, targets.clone());
+    let source_id = coverage::require_source(connection, source).await?;
+    let first = upkeep::next_sequence(connection).await?;
+    let arrived = arrived(&mut ingests, now);
+    let heard_at = arrived.heard_at;
+    let sorted = sort_out(connection, arrived, first).await?;
+    let place = Place { source_id, route, first, now };
+    let mut rows = seal(sorted.fresh, place);
+    let next = first + Sequence::try_from(rows.len()).unwrap_or(Sequence::MAX);
+    if !rows.is_empty() {
         events::insert(connection, &mut rows).await?;
         upkeep::set_next_sequence(connection, next).await?;
-        events::insert_sightings(connection, &added, ingest.route, seen_at).await?;
-        for target in &ingest.targets {
+        for target in &targets {
             deliveries::insert_for_new(connection, first, target).await?;
         }
     }
-    events::insert_sightings(connection, &known, ingest.route, seen_at).await?;
-    if is_heard {
-        pushes::hear(connection, source_id, seen_at, next - 1).await?;
+    events::insert_sightings(connection, &sorted.sightings, route).await?;
+    if let Some(at) = heard_at.filter(|_| route == Route::Push) {
+        pushes::hear(connection, source_id, at, next - 1).await?;
     }
+    let mut ingested = sorted.ingested;
+    for (ingest, ingested) in ingests.iter().zip(&mut ingested) {
+        ingested.last_sequence = next - 1;
+        ingested.quarantined = keep_beside(connection, source_id, ingest, now).await?;
+    }
+    let requests = ingests.iter().zip(&ingested);
+    let requests: Vec<(&Request, u64)> = requests
+        .filter_map(|(ingest, ingested)| Some((ingest.request.as_ref()?, ingested.new)))
+        .collect();
+    requests::insert(connection, source_id, &requests).await?;
+    Ok((ingested, rows.into_iter().map(recent).collect()))
+}
+
+/// Stores what comes with events; how many items are new in quarantine.
+async fn keep_beside(
+    connection: &mut SqliteConnection,
+    source_id: i64,
+    ingest: &Ingest,
+    now: Timestamp,
+) -> Result<u64, StorageError> {
     let mut quarantined = 0;
     for item in &ingest.unreadable {
         quarantined += events::quarantine(connection, source_id, ingest.route, item, now).await?;
@@ -120,16 +159,7 @@ async fn apply(
     if let Some(learnt) = &ingest.learnt {
         lateness::replace(connection, source_id, learnt).await?;
     }
-    if let Some(request) = &ingest.request {
-        request.insert(connection, source_id, new as u64).await?;
-    }
-    let ingested = Ingested {
-        new: new as u64,
-        known: (total - new) as u64,
-        quarantined,
-        last_sequence: next - 1,
-    };
-    Ok((ingested, rows.into_iter().map(recent).collect()))
+    Ok(quarantined)
 }
 
 /// What is kept of a stored event in memory.
@@ -152,15 +182,57 @@ fn sighted_of(shown: Option<&Shown>, event: &Event) -> Option<Sighted> {
     shown.and_then(|shown| shown.sighted(event.occurred_at.secs()))
 }
 
-/// Tells new events from known ones; of a repeat within `events` the first counts.
+/// The events of some ingests.
+struct Arrived {
+    /// Each with its sighting, which has no sequence yet, and the number of its ingest.
+    events: Vec<(Event, Sighting, usize)>,
+    /// When the last audit entry among them was seen.
+    heard_at: Option<Timestamp>,
+    ingests: usize,
+}
+
+/// Takes the events out of `ingests`, in their order.
+fn arrived(ingests: &mut [Ingest], now: Timestamp) -> Arrived {
+    let mut arrived = Arrived { events: Vec::new(), heard_at: None, ingests: ingests.len() };
+    for (number, ingest) in ingests.iter_mut().enumerate() {
+        let request = ingest.request.as_ref();
+        let seen_at = request.map_or(now, Request::seen_at).min(now);
+        for event in mem::take(&mut ingest.events) {
+            if is_entry(&event) {
+                arrived.heard_at = arrived.heard_at.max(Some(seen_at));
+            }
+            let sighting = Sighting {
+                sequence: 0,
+                seen_at,
+                sighted: sighted_of(ingest.shown.as_ref(), &event),
+                label: request.and_then(|request| request.label(&event.envelope.id)),
+            };
+            arrived.events.push((event, sighting, number));
+        }
+    }
+    arrived
+}
+
+/// What is to be stored of some ingests, and what that makes of each.
+struct Sorted {
+    /// In the order of their sequences.
+    fresh: Vec<Fresh>,
+    /// Of fresh and known ones; none twice.
+    sightings: Vec<Sighting>,
+    ingested: Vec<Ingested>,
+}
+
+/// Tells new events from known ones; of repeats the first counts. New ones get sequences
+/// from `first` on.
 async fn sort_out(
     connection: &mut SqliteConnection,
-    events: Vec<Event>,
-    seen: impl Fn(&Event, Sequence) -> Sighting,
-) -> Result<(Vec<Fresh>, Vec<Sighting>), StorageError> {
-    let mut placed = Vec::with_capacity(events.len());
+    arrived: Arrived,
+    first: Sequence,
+) -> Result<Sorted, StorageError> {
+    let mut placed = Vec::with_capacity(arrived.events.len());
+    let mut beside = Vec::with_capacity(arrived.events.len());
     let mut last: Option<(String, String, i64)> = None;
-    for event in events {
+    for (event, sighting, number) in arrived.events {
         let (workspace, uri) = (&event.workspace_id, &event.envelope.source);
         let origin_id = match &last {
             Some((w, u, id)) if w == workspace && u == uri => *id,
@@ -171,20 +243,35 @@ async fn sort_out(
             }
         };
         placed.push((origin_id, event));
+        beside.push((sighting, number));
     }
     let known = events::find_known(connection, &placed).await?;
     let mut ids: HashSet<(i64, String)> = HashSet::with_capacity(placed.len());
-    let mut sightings = Vec::with_capacity(known.len());
-    placed.retain(|(origin_id, event)| {
-        let key = (*origin_id, event.envelope.id.clone());
+    let mut sorted = Sorted {
+        fresh: Vec::with_capacity(placed.len()),
+        sightings: Vec::with_capacity(placed.len()),
+        ingested: vec![Ingested::default(); arrived.ingests],
+    };
+    let mut next = first;
+    let mut again = Vec::new();
+    for ((origin_id, event), (sighting, number)) in placed.into_iter().zip(beside) {
+        let key = (origin_id, event.envelope.id.clone());
         let found = known.get(&key).copied();
         let is_first = ids.insert(key);
-        if let Some(sequence) = found.filter(|_| is_first) {
-            sightings.push(seen(event, sequence));
+        let ingested = &mut sorted.ingested[number];
+        if found.is_none() && is_first {
+            ingested.new += 1;
+            sorted.sightings.push(Sighting { sequence: next, ..sighting });
+            sorted.fresh.push((origin_id, event));
+            next += 1;
+        } else {
+            ingested.known += 1;
+            let sequence = found.filter(|_| is_first);
+            again.extend(sequence.map(|sequence| Sighting { sequence, ..sighting }));
         }
-        found.is_none() && is_first
-    });
-    Ok((placed, sightings))
+    }
+    sorted.sightings.append(&mut again);
+    Ok(sorted)
 }
 
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@
 //! To add a statement: one function in the file of its table, taking a connection; the
 //! caller owns the transaction. Only `ingest.rs` and `settle.rs` say what must be together.
 
+mod arrivals;
 mod attempts;
 mod bulk;
 mod checksum;
@@ -19,6 +20,7 @@ mod follow;
 mod history;
 mod ingest;
 mod lateness;
+mod missed;
 mod open;
 mod operations;
 mod own;
@@ -27,6 +29,7 @@ mod recent;
 mod replay;
 mod requests;
 mod settle;
+mod silence;
 mod targets;
 mod upkeep;
 mod writer;
@@ -38,6 +41,8 @@ use sqlx::SqlitePool;
 use tokio_util::task::TaskTracker;
 
 use crate::model::clock::Clock;
+use crate::storage::arrivals::Arrivals;
+use crate::storage::ingest::Store;
 use crate::storage::recent::Recent;
 use crate::storage::writer::Writer;
 
@@ -48,12 +53,14 @@ pub use filter::HistoryFilter;
 pub use follow::Follower;
 pub use history::HistoryRow;
 pub use ingest::{Ingest, Ingested};
+pub use missed::Missed;
 pub use open::BUSY_TIMEOUT;
 pub use operations::OperationId;
-pub use pushes::{Heard, PushRequest, SignedBy};
+pub use pushes::{Heard, PushRequest, SignedBy, Silent};
 pub use replay::{Replay, Scope, Which};
 pub use requests::{Label, PollRequest, Request};
 pub use settle::Settlement;
+pub use silence::{Unheard, WebhookTurn};
 pub use targets::{Owed, TargetId, TargetRow, TargetState};
 
 /// Answers questions about the ledger. Clones share its connections.
@@ -76,6 +83,8 @@ impl Reader {
 pub struct Ledger {
     reader: Reader,
     writer: Writer,
+    store: Store,
+    arrivals: Arrivals,
     shared: Arc<Shared>,
 }
 
@@ -84,7 +93,7 @@ struct Shared {
     path: PathBuf,
     clock: Clock,
     writing: TaskTracker,
-    recent: Recent,
+    recent: Arc<Recent>,
     /// `None` beside a daemon.
     _lock: Option<open::Lock>,
 }
@@ -129,15 +138,14 @@ impl Ledger {
                 tracing::warn!(%error, "the ledger was not closed cleanly");
             }
         });
+        let recent = Arc::new(Recent::default());
+        let store = Store { writer: writer.clone(), clock: clock.clone(), recent: recent.clone() };
+        let (arrivals, arriving) = Arrivals::new(store.clone());
+        writing.spawn(arriving.run());
         writing.close();
-        let shared = Arc::new(Shared {
-            path: path.to_owned(),
-            clock,
-            writing,
-            recent: Recent::default(),
-            _lock: lock,
-        });
-        Ok(Self { reader, writer, shared })
+        let shared =
+            Arc::new(Shared { path: path.to_owned(), clock, writing, recent, _lock: lock });
+        Ok(Self { reader, writer, store, arrivals, shared })
     }
 
     /// Answers questions about this ledger.
@@ -149,8 +157,8 @@ impl Ledger {
     /// Closes this clone; the last one waits until everything asked for is on disk and
     /// the file is closed cleanly.
     pub async fn close(self) {
-        let Self { reader, writer, shared } = self;
-        drop(writer);
+        let Self { reader, writer, store, arrivals, shared } = self;
+        drop((writer, store, arrivals));
         if Arc::strong_count(&shared) == 1 {
             reader.0.close().await;
             shared.writing.wait().await;

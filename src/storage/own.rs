@@ -1,11 +1,11 @@
-//! Our own events about targets, stored with what they tell (I1).
+//! Our own events about targets and webhooks, stored with what they tell (I1).
 
 use bytes::Bytes;
 use sqlx::SqliteConnection;
 
 use crate::model::delivery::Fate;
 use crate::model::envelope::json;
-use crate::model::event::{Event, Route};
+use crate::model::event::{Event, Route, Sequence};
 use crate::model::own_event::{Dead, NAMED_MAX, OWN_SOURCE, died};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::chunks;
@@ -13,7 +13,7 @@ use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Sighting};
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
-use crate::storage::{Ledger, coverage, upkeep};
+use crate::storage::{Ledger, coverage, deliveries, upkeep};
 
 /// Stands where a source's name stands. No source of the configuration can bear it.
 pub(super) const OWN_SOURCE_NAME: &str = "(tailwater)";
@@ -41,12 +41,48 @@ pub(super) async fn insert(
     if !is_wanted {
         return Ok(());
     }
+    let Some(sequence) = store(connection, event, now).await? else { return Ok(()) };
+    sqlx::query(
+        "INSERT INTO delivery (sequence, target_id, status)
+         SELECT $1, id, 'pending' FROM target WHERE own_events = 1 AND id <> $2",
+    )
+    .bind(sequence)
+    .bind(about)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores an event about a source, with a delivery to each of these targets; nothing when
+/// there is none.
+pub(super) async fn tell(
+    connection: &mut SqliteConnection,
+    event: Event,
+    targets: &[String],
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let Some(sequence) = store(connection, event, now).await? else { return Ok(()) };
+    for target in targets {
+        deliveries::insert_for_new(connection, sequence, target).await?;
+    }
+    Ok(())
+}
+
+/// Stores an event of our own; its sequence, or `None` when it is there already.
+async fn store(
+    connection: &mut SqliteConnection,
+    event: Event,
+    now: Timestamp,
+) -> Result<Option<Sequence>, StorageError> {
     let source_id = coverage::require_source(connection, OWN_SOURCE_NAME).await?;
     let (workspace, uri) = (&event.workspace_id, &event.envelope.source);
     let origin_id = events::require_origin(connection, workspace, uri).await?;
     let placed = [(origin_id, event)];
     if !events::find_known(connection, &placed).await?.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let [(_, event)] = placed;
     let sequence = upkeep::next_sequence(connection).await?;
@@ -67,17 +103,9 @@ pub(super) async fn insert(
     };
     events::insert(connection, &mut [row]).await?;
     upkeep::set_next_sequence(connection, sequence + 1).await?;
-    let sighting = Sighting { sequence, sighted: None, label: None };
-    events::insert_sightings(connection, &[sighting], route, now).await?;
-    sqlx::query(
-        "INSERT INTO delivery (sequence, target_id, status)
-         SELECT $1, id, 'pending' FROM target WHERE own_events = 1 AND id <> $2",
-    )
-    .bind(sequence)
-    .bind(about)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let sighting = Sighting { sequence, seen_at: now, sighted: None, label: None };
+    events::insert_sightings(connection, &[sighting], route).await?;
+    Ok(Some(sequence))
 }
 
 /// Tells of the dead letters in `settlements`, at once or with those of a minute. Our own

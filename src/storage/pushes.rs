@@ -7,9 +7,10 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
+use crate::storage::bulk::{Bulk, Values, chunks};
 use crate::storage::error::StorageError;
 use crate::storage::requests::whole;
-use crate::storage::{Ledger, Reader, coverage};
+use crate::storage::{Ledger, Reader, coverage, upkeep};
 
 /// One request that the receiver got, as `push_log` keeps it.
 #[derive(Clone, Debug)]
@@ -64,33 +65,48 @@ pub struct Heard {
     pub since: Option<Timestamp>,
     /// When the last audit entry was pushed; `None` before the first.
     pub last_at: Option<Timestamp>,
-    /// The last sequence in the ledger then.
+    /// The last sequence in the ledger then, or when the webhook was taken first.
+    pub sequence: Sequence,
+    /// Since when pushes stay away from what polling finds; `None` while they do not.
+    pub silent: Option<Silent>,
+}
+
+/// What is known of a webhook that is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// Since when.
+    pub since: Timestamp,
+    /// [`Heard::sequence`] then; once it is another one, the webhook was heard again.
     pub sequence: Sequence,
 }
 
-/// Inserts one request; `new` events came with it.
+/// Inserts requests, each with its source and the number of new events in it.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    source_id: i64,
-    request: &PushRequest,
-    new: u64,
+    requests: &[(i64, &PushRequest, u64)],
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO push_request
-             (source_id, received_us, duration_us, status, count, new, bytes, secret, error)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(source_id)
-    .bind(request.received_at.micros())
-    .bind(whole(request.duration.as_micros()))
-    .bind(request.status)
-    .bind(whole(request.count))
-    .bind(whole(new))
-    .bind(whole(request.bytes))
-    .bind(request.secret.map(SignedBy::as_str))
-    .bind(request.error.as_deref())
-    .execute(connection)
-    .await?;
+    static INSERT: Bulk = Bulk::new(
+        "INSERT INTO push_request \
+         (source_id, received_us, duration_us, status, count, new, bytes, secret, error) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "",
+    );
+    for chunk in chunks(requests) {
+        let mut values = Values::with_capacity(chunk.len() * 9);
+        for (source_id, request, new) in chunk {
+            values
+                .push(*source_id)?
+                .push(request.received_at.micros())?
+                .push(whole(request.duration.as_micros()))?
+                .push(request.status)?
+                .push(whole(request.count))?
+                .push(whole(*new))?
+                .push(whole(request.bytes))?
+                .push(request.secret.map(SignedBy::as_str))?
+                .push(request.error.as_deref())?;
+        }
+        INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
@@ -123,11 +139,12 @@ impl Ledger {
         self.writer
             .run(move |connection| {
                 Box::pin(async move {
+                    let mut requests = Vec::with_capacity(rows.len());
                     for (source, request) in &rows {
                         let id = coverage::require_source(connection, source).await?;
-                        insert(connection, id, request, 0).await?;
+                        requests.push((id, request, 0));
                     }
-                    Ok(())
+                    insert(connection, &requests).await
                 })
             })
             .await
@@ -149,16 +166,25 @@ impl Ledger {
             .run(move |connection| {
                 Box::pin(async move {
                     let id = coverage::require_source(connection, &source).await?;
+                    let last = upkeep::next_sequence(connection).await? - 1;
+                    // The right sides see the row as it was.
                     sqlx::query(
                         "UPDATE source
                          SET horizon_us = $2,
                              push_since_us = CASE WHEN $2 IS NULL THEN NULL
-                                                  ELSE coalesce(push_since_us, $3) END
+                                                  ELSE coalesce(push_since_us, $3) END,
+                             judged_sequence = CASE WHEN $2 IS NULL THEN NULL
+                                                    ELSE coalesce(judged_sequence, $4) END,
+                             heard_sequence = CASE WHEN $2 IS NULL OR push_since_us IS NOT NULL
+                                                   THEN heard_sequence ELSE $4 END,
+                             silent_us = CASE WHEN $2 IS NOT NULL THEN silent_us END,
+                             silent_sequence = CASE WHEN $2 IS NOT NULL THEN silent_sequence END
                          WHERE id = $1",
                     )
                     .bind(id)
                     .bind(horizon)
                     .bind(now.micros())
+                    .bind(last)
                     .execute(connection)
                     .await?;
                     Ok(())
@@ -175,17 +201,20 @@ impl Reader {
     /// When the ledger cannot be read.
     pub async fn find_heard(&self, source: &str) -> Result<Heard, StorageError> {
         let row = sqlx::query(
-            "SELECT push_since_us, heard_us, heard_sequence FROM source WHERE name = $1",
+            "SELECT push_since_us, heard_us, heard_sequence, silent_us, silent_sequence
+             FROM source WHERE name = $1",
         )
         .bind(source)
         .fetch_optional(&self.0)
         .await?;
         let Some(row) = row else { return Ok(Heard::default()) };
         let at = |index| row.try_get::<Option<i64>, _>(index);
+        let silent = at(3)?.map(Timestamp::from_micros).zip(at(4)?);
         Ok(Heard {
             since: at(0)?.map(Timestamp::from_micros),
             last_at: at(1)?.map(Timestamp::from_micros),
             sequence: at(2)?.unwrap_or(0),
+            silent: silent.map(|(since, sequence)| Silent { since, sequence }),
         })
     }
 }

@@ -59,19 +59,22 @@ impl Request {
             Self::Push(request) => request.is_batch.then_some(Label::Batch),
         }
     }
+}
 
-    /// Writes its row; `new` events came with it.
-    pub(super) async fn insert(
-        &self,
-        connection: &mut SqliteConnection,
-        source_id: i64,
-        new: u64,
-    ) -> Result<(), StorageError> {
-        match self {
-            Self::Poll(request) => insert(connection, source_id, request, new).await,
-            Self::Push(request) => pushes::insert(connection, source_id, request, new).await,
+/// Writes the rows of requests of one source, with how many new events each brought.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    source_id: i64,
+    requests: &[(&Request, u64)],
+) -> Result<(), StorageError> {
+    let mut pushed = Vec::with_capacity(requests.len());
+    for (request, new) in requests {
+        match request {
+            Request::Poll(request) => insert_poll(connection, source_id, request, *new).await?,
+            Request::Push(request) => pushed.push((source_id, request, *new)),
         }
     }
+    pushes::insert(connection, &pushed).await
 }
 
 /// One request to the audit log, as `poll_log` keeps it.
@@ -112,7 +115,7 @@ impl PollRequest {
 }
 
 /// Inserts one request; `new` events came with it.
-async fn insert(
+async fn insert_poll(
     connection: &mut SqliteConnection,
     source_id: i64,
     request: &PollRequest,
@@ -158,7 +161,7 @@ impl Ledger {
             .run(move |connection| {
                 Box::pin(async move {
                     let source_id = coverage::require_source(connection, &source).await?;
-                    insert(connection, source_id, &request, 0).await
+                    insert_poll(connection, source_id, &request, 0).await
                 })
             })
             .await

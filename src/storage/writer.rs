@@ -154,7 +154,7 @@ where
         Box::pin(async move {
             let Some(work) = self.work.take() else { return Err(StorageError::Closed) };
             let result = work(connection).await;
-            let done = result.as_ref().map(drop).map_err(again);
+            let done = result.as_ref().map(drop).map_err(StorageError::again);
             self.result = Some(result);
             done
         })
@@ -163,20 +163,11 @@ where
     fn reply(self: Box<Self>, committed: Result<(), &StorageError>) {
         let answer = match (self.result, committed) {
             (Some(Err(error)), _) => Err(error),
-            (_, Err(error)) => Err(again(error)),
+            (_, Err(error)) => Err(error.again()),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => Err(StorageError::Closed),
         };
         // The caller may have gone; the change stands all the same.
         let _ = self.reply.send(answer);
-    }
-}
-
-/// The same trouble once more, for somebody else to hear.
-fn again(error: &StorageError) -> StorageError {
-    match error {
-        StorageError::Full => StorageError::Full,
-        StorageError::Busy => StorageError::Busy,
-        other => StorageError::Database(other.to_string()),
     }
 }

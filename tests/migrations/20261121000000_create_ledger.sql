@@ -3,11 +3,14 @@
 INSERT INTO ledger (id, created_us, next_sequence, in_use) VALUES (1, 1795219200000000, 4, 0);
 
 INSERT INTO source (id, name, start_us, watermark_us, learnt_us, overlap_us, entries, swept,
-                    quantile_us, late_us, push_since_us, horizon_us, heard_us, heard_sequence)
+                    quantile_us, late_us, push_since_us, horizon_us, heard_us, heard_sequence,
+                    silent_us, silent_sequence, judged_sequence, missed_by_push,
+                    missed_by_poll)
 VALUES (1, 'production', 1795219200000000, 1795219260000000, 1795220400000000, 900000000,
-        700, 1, 31000000, 1795220400000000, 1795219200000000, 1000000, NULL, NULL),
+        700, 1, 31000000, 1795220400000000, 1795219200000000, 1000000, NULL, 0,
+        1795223000000000, 0, 2, 2, 0),
        (2, 'laboratory', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795219200000000,
-        43200000000, 1795219210500000, 3);
+        43200000000, 1795219210500000, 3, NULL, NULL, 0, 0, 0);
 
 INSERT INTO coverage (source_id, from_us, until_us, asked_us)
 VALUES (1, 1795219200000000, 1795219260000000, 1795220400000000),

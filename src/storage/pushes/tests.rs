@@ -192,9 +192,10 @@ async fn the_webhook_is_heard_by_entries_alone_and_its_beginning_stays() {
     ledger.ingest(other).await.unwrap();
     ledger.ingest(poll(&["a"], at(9), false)).await.unwrap();
     let since = Some(at(0));
-    assert_eq!(heard().await, Heard { since, last_at: None, sequence: 0 });
+    assert_eq!(heard().await, Heard { since, ..Heard::default() });
     ledger.ingest(push(&["a"], at(8))).await.unwrap();
-    assert_eq!(heard().await, Heard { since, last_at: Some(at(8)), sequence: 2 });
+    let last_at = Some(at(8));
+    assert_eq!(heard().await, Heard { since, last_at, sequence: 2, silent: None });
     ledger.note_webhook("production", None).await.unwrap();
     assert_eq!(heard().await.since, None);
 }
@@ -228,6 +229,89 @@ async fn what_one_route_did_not_show_within_the_horizon_is_missed() {
     let [polled, pushed] =
         [("polled", "push"), ("pushed", "poll")].map(|(id, by)| (id.to_owned(), by.to_owned()));
     assert_eq!(missed, [polled, pushed]);
+}
+
+#[tokio::test]
+async fn what_was_missed_is_counted_once_a_horizon_later_and_stays_counted() {
+    let (_folder, clock, ledger) = fixture().await;
+    ledger.ingest(poll(&["before the webhook"], at(0), false)).await.unwrap();
+    let counts = async || {
+        while ledger.judge_missed("production").await.unwrap() {}
+        let missed = ledger.reader().count_missed().await.unwrap();
+        missed.iter().map(|missed| (missed.by_push, missed.by_poll)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts().await, [], "there is no webhook");
+    ledger.note_webhook("production", Some(Duration::from_mins(1))).await.unwrap();
+    assert_eq!(counts().await, [(0, 0)]);
+    let made = |mut ingest: Ingest| {
+        ingest.events.iter_mut().for_each(|event| event.occurred_at = at(1));
+        ingest
+    };
+    clock.advance(Duration::from_secs(10));
+    let coverage = crate::model::coverage::Coverage { start: 0, watermark: 0, scans: Vec::new() };
+    let polled = Ingest { coverage: Some(coverage), ..poll(&["both", "polled"], at(5), false) };
+    ledger.ingest(made(polled)).await.unwrap();
+    ledger.ingest(poll(&["made before the webhook"], at(5), false)).await.unwrap();
+    ledger.ingest(made(push(&["both"], at(6)))).await.unwrap();
+    ledger.ingest(made(push(&["pushed"], at(6)))).await.unwrap();
+    let mut outside = made(push(&["outside"], at(6)));
+    if let Some(Request::Push(request)) = &mut outside.request {
+        request.outside.insert("outside".to_owned());
+    }
+    ledger.ingest(outside).await.unwrap();
+    assert_eq!(counts().await, [(0, 0)], "they are on their way");
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(counts().await, [(1, 1)]);
+    // What comes too late was missed all the same.
+    ledger.ingest(made(push(&["polled"], at(71)))).await.unwrap();
+    ledger.ingest(made(poll(&["pushed", "late"], at(71), false))).await.unwrap();
+    ledger.ingest(made(push(&["late"], at(71)))).await.unwrap();
+    assert_eq!(counts().await, [(1, 1)]);
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(counts().await, [(1, 1)], "the last one came both ways");
+    ledger.note_webhook("production", None).await.unwrap();
+    ledger.ingest(poll(&["only polled"], at(130), false)).await.unwrap();
+    ledger.note_webhook("production", Some(Duration::from_mins(1))).await.unwrap();
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(counts().await, [(1, 1)], "nobody listened");
+}
+
+#[tokio::test]
+async fn judging_goes_on_in_steps_and_past_what_was_pruned() {
+    let (_folder, clock, ledger) = fixture().await;
+    ledger.note_webhook("production", Some(Duration::from_secs(1))).await.unwrap();
+    let ids: Vec<String> = (0..2_500).map(|n| n.to_string()).collect();
+    let polled = |from: usize| {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut ingest = poll(&ids, at(0), false);
+        for event in &mut ingest.events {
+            event.occurred_at = at(1);
+            event.envelope.id = format!("{}-{from}", event.envelope.id);
+        }
+        ingest
+    };
+    for from in 0..3 {
+        ledger.ingest(polled(from)).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(2));
+    assert!(ledger.judge_missed("production").await.unwrap(), "a step is 5,000");
+    assert!(!ledger.judge_missed("production").await.unwrap());
+    assert_eq!(ledger.reader().count_missed().await.unwrap()[0].by_push, 7_500);
+    let pruned = ledger.writer.run(|connection| {
+        Box::pin(async move {
+            for statement in [
+                "DELETE FROM delivery WHERE sequence <= 7400",
+                "DELETE FROM event WHERE sequence <= 7400",
+                "UPDATE source SET judged_sequence = 0, missed_by_push = 0",
+            ] {
+                sqlx::query(statement).execute(&mut *connection).await?;
+            }
+            Ok(())
+        })
+    });
+    pruned.await.unwrap();
+    while ledger.judge_missed("production").await.unwrap() {}
+    assert_eq!(ledger.reader().count_missed().await.unwrap()[0].by_push, 100);
 }
 
 /// One arrival in a race: what came, by which route, when.

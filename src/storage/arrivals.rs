@@ -1,0 +1,124 @@
+//! Pushes that come at the same time are stored together: the statements of one ingest
+//! cost as much as those of sixty.
+//!
+//! Properties kept:
+//! - Nobody waits for a window: a push that is alone is stored at once, and the next ones
+//!   gather while it is.
+//! - Each push hears of its own success, after the commit (I6), and of its own failure: when
+//!   a group fails for another reason than the disk's, each of it is tried alone.
+//! - Pushes of one source are stored in the order in which they came.
+//!
+//! Races accepted: a caller that drops its future does not take its push back.
+
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::event::Route;
+use crate::storage::error::StorageError;
+use crate::storage::ingest::{Ingest, Ingested, Store};
+
+/// Pushes that wait; more make their callers wait.
+const QUEUE_MAX: usize = 256;
+
+/// Pushes in one group: with 64 connections, all of them.
+const GROUP_MAX: usize = 64;
+
+/// Larger pushes are stored by themselves: they gain nothing, and would be held twice.
+const EVENTS_MAX: usize = 64;
+
+/// A push, and who waits for it.
+#[derive(Debug)]
+struct Arrival {
+    ingest: Ingest,
+    reply: oneshot::Sender<Result<Ingested, StorageError>>,
+}
+
+/// Where pushes gather. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Arrivals(mpsc::Sender<Arrival>);
+
+/// What has to run for them.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    arrivals: mpsc::Receiver<Arrival>,
+    store: Store,
+}
+
+impl Arrivals {
+    /// Makes the place, and the task that must be run for it.
+    pub(super) fn new(store: Store) -> (Self, Arriving) {
+        let (send, arrivals) = mpsc::channel(QUEUE_MAX);
+        (Self(send), Arriving { arrivals, store })
+    }
+
+    /// Whether an ingest is one to gather.
+    pub(super) fn take(ingest: &Ingest) -> bool {
+        ingest.route == Route::Push
+            && ingest.events.len() <= EVENTS_MAX
+            && ingest.unreadable.is_empty()
+    }
+
+    /// Stores a push, maybe together with others.
+    pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Ingested, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.0.send(Arrival { ingest, reply }).await;
+        sent.map_err(|_| StorageError::Closed)?;
+        answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+}
+
+impl Arriving {
+    /// Stores what comes until every [`Arrivals`] is gone.
+    pub(super) async fn run(mut self) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while self.arrivals.recv_many(&mut group, GROUP_MAX).await > 0 {
+            let alike = sort(std::mem::take(&mut group));
+            join_all(alike.into_iter().map(|group| self.store(group))).await;
+        }
+    }
+
+    async fn store(&self, group: Vec<Arrival>) {
+        let (ingests, replies): (Vec<Ingest>, Vec<_>) =
+            group.into_iter().map(|arrival| (arrival.ingest, arrival.reply)).unzip();
+        let spare = if ingests.len() > 1 { ingests.clone() } else { Vec::new() };
+        let answers: Vec<_> = match self.store.ingest(ingests).await {
+            Ok(ingested) => ingested.into_iter().map(Ok).collect(),
+            Err(error) if error.is_passing() || spare.is_empty() => {
+                replies.iter().map(|_| Err(error.again())).collect()
+            }
+            Err(_) => self.store_each(spare).await,
+        };
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // The caller may have gone; the push is stored all the same.
+            let _ = reply.send(answer);
+        }
+    }
+
+    async fn store_each(&self, ingests: Vec<Ingest>) -> Vec<Result<Ingested, StorageError>> {
+        let mut answers = Vec::with_capacity(ingests.len());
+        for ingest in ingests {
+            let stored = self.store.ingest(vec![ingest]).await;
+            answers.push(stored.map(|ingested| ingested.first().copied().unwrap_or_default()));
+        }
+        answers
+    }
+}
+
+/// Groups of one source and one list of targets, each in the order in which they came.
+fn sort(arrivals: Vec<Arrival>) -> Vec<Vec<Arrival>> {
+    let mut groups: Vec<Vec<Arrival>> = Vec::new();
+    for arrival in arrivals {
+        let is_alike = |group: &&mut Vec<Arrival>| {
+            let Ingest { source, targets, .. } = &group[0].ingest;
+            *source == arrival.ingest.source && *targets == arrival.ingest.targets
+        };
+        match groups.iter_mut().find(is_alike) {
+            Some(group) => group.push(arrival),
+            None => groups.push(vec![arrival]),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;
