@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, wanting};
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, SourceConfig, TargetConfig};
 use crate::model::event::Route;
 use crate::receive::{Inlet, Polled, Receiver, Wake};
 use crate::storage::Ledger;
@@ -59,12 +59,22 @@ impl App {
             polled: Polled::new(source),
             min_free: self.config.storage.min_free,
             targets: wanting(&self.config.targets, &source.name, Route::Push),
+            hearers: hearing_of(&self.config.targets, &source.name),
             ledger: self.ledger.clone(),
             wake: self.wake(),
             nudge: push.nudge.then(|| self.bell(&source.name)),
             push,
         })
     }
+}
+
+/// Names of the targets that get our own events and what this source brings.
+fn hearing_of(targets: &[TargetConfig], source: &str) -> Vec<String> {
+    let hears = |target: &&TargetConfig| {
+        let wants = [Route::Poll, Route::Push].iter().any(|route| target.wants(source, *route));
+        target.own_events && wants
+    };
+    targets.iter().filter(hears).map(|target| target.name.clone()).collect()
 }
 
 /// Lets the ledger know which sources have a webhook.

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod envelope;
 pub mod event;
 pub mod lateness;
+pub mod notice;
 pub mod outcome;
 pub mod own_event;
 pub mod rate;

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::model::coverage::{Coverage, Span};
 use crate::model::event::Event;
+use crate::model::notice::{Notice, notice};
 use crate::model::timestamp::Timestamp;
-use crate::poll::notice::{Notice, notice};
 
 /// How far back the source shows entries: "the past three months" (HPE developer portal,
 /// audit logs v1), which are 92 days at most. What was lost for certain is told.

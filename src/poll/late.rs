@@ -13,8 +13,8 @@ use crate::model::lateness::{
     Curve, FIRST_OVERLAP_SECS, LEARN_EVERY_SECS, Learnt, TRACKED, WINDOW, advice, is_late,
     next_overlap,
 };
+use crate::model::notice::{Notice, notice};
 use crate::model::timestamp::Timestamp;
-use crate::poll::notice::{Notice, notice};
 use crate::poll::report::Trouble;
 use crate::poll::run::Run;
 use crate::poll::{Keep, Log};

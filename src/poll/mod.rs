@@ -22,7 +22,6 @@ pub mod due;
 mod fake;
 pub mod gap;
 pub mod late;
-mod notice;
 pub mod pace;
 mod part;
 pub mod past;

@@ -116,13 +116,14 @@ impl Parcel {
         let own = source.workspace_id();
         let pushed = read_push(event, own, received_at)?;
         let event = pushed.event;
-        if event.workspace_id != own {
+        let is_foreign = event.workspace_id != own;
+        if is_foreign {
             if !source.keeps_foreign() {
                 return Err(format!("it belongs to workspace {:?}", event.workspace_id));
             }
             self.foreign += 1;
         }
-        if !source.is_polled(pushed.listed) {
+        if is_foreign || !source.is_polled(pushed.listed) {
             self.outside.insert(event.envelope.id.clone());
         }
         self.events.push(event);

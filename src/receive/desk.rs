@@ -61,6 +61,11 @@ impl Desk {
         self.inlets.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }
 
+    /// All inlets, in no order.
+    pub(super) fn inlets(&self) -> Vec<Arc<Open>> {
+        self.inlets.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     pub(super) fn replace(&self, inlets: Vec<Inlet>) {
         let open = |inlet: Inlet| (inlet.push.path.clone(), Arc::new(Open::new(inlet)));
         let inlets = inlets.into_iter().map(open).collect();

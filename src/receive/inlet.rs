@@ -30,6 +30,8 @@ pub struct Inlet {
     pub min_free: u64,
     /// Names of the targets that get a delivery of each event that is pushed first.
     pub targets: Vec<String>,
+    /// Names of the targets that are told when it is silent, and when it is heard again.
+    pub hearers: Vec<String>,
     /// Where events are kept.
     pub ledger: Ledger,
     /// Called after each commit with new events.
@@ -87,6 +89,8 @@ pub(super) struct Open {
     signed_by: AtomicU8,
     is_failing: AtomicBool,
     is_refusing: AtomicBool,
+    /// A push was put off since somebody last asked.
+    has_put_off: AtomicBool,
 }
 
 impl Open {
@@ -96,6 +100,7 @@ impl Open {
             signed_by: AtomicU8::new(0),
             is_failing: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
+            has_put_off: AtomicBool::new(false),
         }
     }
 
@@ -128,6 +133,7 @@ impl Open {
     pub(super) fn tell_stored(&self, stored: Result<(), &str>) {
         let source = &self.inlet.source;
         let was_failing = self.is_failing.swap(stored.is_err(), Ordering::Relaxed);
+        self.has_put_off.fetch_or(stored.is_err(), Ordering::Relaxed);
         match (stored, was_failing) {
             (Err(why), false) => {
                 tracing::error!(
@@ -139,6 +145,11 @@ impl Open {
             (Ok(()), true) => tracing::info!(source, "pushes are taken again"),
             (Ok(()), false) => {}
         }
+    }
+
+    /// Whether a push was put off since this was last asked.
+    pub(super) fn has_put_off(&self) -> bool {
+        self.has_put_off.swap(false, Ordering::Relaxed)
     }
 
     /// Why nothing can be stored now, if that is known beforehand.

@@ -9,6 +9,7 @@
 //!   503, and GreenLake sends it again.
 //! - Nothing is read of a body whose signature does not fit, but whether it is a challenge.
 //! - An event is seen when its body was there, before anything was done with it.
+//! - A webhook that is dead is told from a workspace that is quiet (`silence`).
 //! - Everything that a stranger can use up is bounded, and makes room by itself.
 //!
 //! HPE's field names are [`crate::greenlake`]'s.
@@ -26,6 +27,7 @@ mod listen;
 mod permission;
 mod rows;
 mod seats;
+mod silence;
 mod tls;
 
 use std::fmt;
@@ -43,11 +45,13 @@ use crate::receive::desk::Desk;
 use crate::receive::listen::serve;
 use crate::receive::rows::{Rows, Written};
 use crate::receive::seats::{SEATS, Seats};
+use crate::receive::silence::Ears;
 use crate::receive::tls::Certificate;
 use crate::storage::Ledger;
 
 pub use desk::Inlets;
 pub use inlet::{Inlet, Polled, Wake};
+pub use silence::{HEARD_TYPE, SILENT_TYPE};
 pub use tls::TlsError;
 
 /// Why nothing is received.
@@ -141,8 +145,9 @@ impl Receiver {
                 certificate.follow(stop.clone()).await;
             }
         };
-        let (served, (), ()) =
-            tokio::join!(serving, following, written.run(ledger, drained.clone()));
+        let listening = Ears::new(Arc::clone(&desk)).run(stop.clone());
+        let (served, (), (), ()) =
+            tokio::join!(serving, following, listening, written.run(ledger, drained.clone()));
         // A connection that ends late must not keep the ledger open.
         desk.replace(Vec::new());
         served.map_err(ReceiveError::Socket)

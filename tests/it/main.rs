@@ -30,6 +30,7 @@ mod reload;
 mod replays;
 mod secrets;
 mod services;
+mod silence;
 mod statuses;
 mod support;
 mod upstream_faults;

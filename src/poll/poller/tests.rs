@@ -243,3 +243,63 @@ async fn other_credentials_end_the_pause_that_bad_ones_caused() {
         }
     }
 }
+
+impl Rig {
+    /// Lets the poller hear of a push.
+    async fn push(&self) {
+        self.bells.push.notify_one();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Whether each request so far was due only because of a push.
+    fn nudged(&self) -> Vec<bool> {
+        self.keep.state().rows.iter().map(|row| row.is_nudged).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_push_makes_a_labelled_poll_due_and_the_grid_stays() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    rig.clock.advance(Duration::from_secs(12));
+    rig.push().await;
+    assert_eq!(rig.next_status().await.requests, 3);
+    rig.clock.advance(Duration::from_secs(18));
+    // Whatever wakes it, the run on the grid is its own.
+    rig.nudge().await;
+    rig.next_status().await;
+    assert_eq!(rig.asked(), [0, 0, 12, 30]);
+    assert_eq!(rig.nudged()[1..], [false, true, false]);
+}
+
+#[tokio::test]
+async fn a_storm_of_pushes_is_one_poll_each_five_seconds() {
+    let mut rig = Rig::start(Schedule::Interval(Duration::from_hours(1)));
+    rig.next_status().await;
+    let before = rig.asked().len();
+    for _ in 0..600 {
+        rig.push().await;
+        rig.clock.advance(Duration::from_millis(100));
+    }
+    let polls = rig.asked().len() - before;
+    assert!((10..=12).contains(&polls), "{polls} polls in a minute");
+    assert!(rig.nudged().iter().skip(2).all(|is_nudged| *is_nudged));
+}
+
+#[tokio::test]
+async fn a_push_shortens_no_pause_that_the_source_asked_for() {
+    let mut rig = Rig::start(Schedule::Interval(INTERVAL));
+    rig.next_status().await;
+    let wait = Duration::from_mins(5);
+    let throttled = FetchError::Throttled { wait, message: "slow down".to_owned() };
+    rig.log.state().faults.push_back(Some(throttled));
+    rig.clock.advance(INTERVAL);
+    rig.nudge().await;
+    rig.next_status().await;
+    let before = rig.asked();
+    rig.clock.advance(Duration::from_mins(4));
+    rig.push().await;
+    assert_eq!(rig.asked(), before);
+}

@@ -1,4 +1,5 @@
-//! Events of our own about a source, beside those that it brings.
+//! Events of our own about a source, beside those that it brings: what polling has lost or
+//! finds late, and whether its webhook is heard.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +9,31 @@ use url::form_urlencoded;
 
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{Event, Facts};
+use crate::model::own_event::OWN_SOURCE;
 use crate::model::timestamp::Timestamp;
 
 /// What an event of our own says.
-pub(super) struct Notice {
-    pub(super) event_type: &'static str,
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// The envelope's `type`.
+    pub event_type: &'static str,
     /// The same for the same occasion, so that it is stored once.
-    pub(super) id: String,
+    pub id: String,
     /// A JSON object; `source` is added to it.
-    pub(super) data: Value,
-    pub(super) description: String,
+    pub data: Value,
+    /// In a sentence.
+    pub description: String,
 }
 
 /// The event about the source of that name, noticed at `now`.
-pub(super) fn notice(name: &str, workspace_id: &str, now: Timestamp, notice: Notice) -> Event {
+#[must_use]
+pub fn notice(name: &str, workspace_id: &str, now: Timestamp, notice: Notice) -> Event {
     let Notice { event_type, id, mut data, description } = notice;
     data["source"] = json!(name);
     let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     let envelope = CloudEvent {
         id,
-        source: format!("//tailwater/{name}"),
+        source: format!("{OWN_SOURCE}{name}"),
         event_type: event_type.to_owned(),
         subject: Some(workspace_id.to_owned()),
         time: Some(now.to_rfc3339_millis()),
