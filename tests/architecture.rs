@@ -26,7 +26,7 @@ const FLOORS: &[&[&str]] = &[
 /// Crates that only some places may name outside of tests: modules, or single files.
 const HOMES: &[Home] = &[
     Home { name: "sqlx", places: &["storage"] },
-    Home { name: "reqwest", places: &["transport", "greenlake", "dispatch"] },
+    Home { name: "reqwest", places: &["transport", "greenlake", "dispatch", "simulator"] },
     Home { name: "oauth2", places: &["greenlake"] },
     Home { name: "axum", places: &["simulator", "receive"] },
     Home { name: "axum_server", places: &["receive"] },

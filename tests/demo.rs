@@ -32,6 +32,12 @@ fn a_short_demo_loses_nothing_and_leaves_nothing() {
     let made = numbers(figures, "cloud")[0];
     assert!(made > 40, "{text}");
     assert_eq!(numbers(figures, "ledger"), [made, 0, 0, 0], "{text}");
+    let [requests, taken, retried, withheld] = numbers(figures, "pushes")[..] else {
+        panic!("{text}");
+    };
+    assert_eq!((requests, retried), (taken, 0), "{text}");
+    assert!(taken + withheld >= made, "{text}");
+    assert!(figures.contains(" was first for "), "{text}");
     let table = &figures[figures.find("\nTARGET").expect(&text)..];
     for target in ["siem", "archive", "flaky"] {
         let [_requests, different, _repeats, lost, unknown, ..] = numbers(table, target)[..] else {

@@ -19,6 +19,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("docs/guarantees.md", 130),
     ("docs/hostile-targets.md", 80),
     ("docs/out-of-scope.md", 120),
+    ("docs/push.md", 130),
     ("migrations/README.md", 60),
 ];
 

@@ -18,6 +18,7 @@ mod seat;
 mod upkeep;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -52,6 +53,8 @@ pub struct App {
     pollers: BTreeMap<String, PollerSeat>,
     /// Where webhooks are taken; `None` without a receiver.
     inlets: Option<Inlets>,
+    /// Where the receiver listens.
+    receiver_at: Option<SocketAddr>,
     /// By the source's name: what rings when a push comes.
     bells: BTreeMap<String, Arc<Notify>>,
     upkeep: Wanted<Upkeep>,
@@ -87,6 +90,7 @@ impl App {
             workers: BTreeMap::new(),
             pollers: BTreeMap::new(),
             inlets: None,
+            receiver_at: None,
             bells: BTreeMap::new(),
             upkeep: watch::Sender::default(),
             nudges: watch::Sender::default(),

@@ -1,5 +1,6 @@
 //! The receiver, and what each source's webhook feeds.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,11 +20,19 @@ impl App {
         let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
         let receiver = Receiver::bind(config, self.webhooks(), ledger, clock).await?;
         self.inlets = Some(receiver.inlets());
+        self.receiver_at = Some(receiver.address());
         let run = |stop: CancellationToken| async move {
             receiver.run(stop).await.context("receiving stopped")
         };
         self.ready.push(Box::new(move |stop| Box::pin(run(stop))));
         Ok(())
+    }
+
+    /// Where webhooks are received: with `listen` on port 0, nobody else knows. `None`
+    /// without a receiver.
+    #[must_use]
+    pub fn receiver_at(&self) -> Option<SocketAddr> {
+        self.receiver_at
     }
 
     /// Has a running receiver take what the configuration says.

@@ -4,17 +4,20 @@ use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::config::Secret;
 use crate::simulator::cloud::{Cloud, Notice};
+use crate::simulator::knobs::Knobs;
 use crate::simulator::traffic::{Burst, Late};
 use crate::simulator::{Settings, Simulator, TokenForm, Traffic, UNLIMITED, Workspace};
 
-/// Run a GreenLake cloud on this machine: token endpoint, audit log, faults on demand
+/// Run a GreenLake cloud on this machine: token endpoint, audit log, webhooks, faults on demand
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; loopback only, port 0 takes a free one
@@ -47,6 +50,35 @@ pub struct Args {
     /// Requests to the audit log in a minute; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 100)]
     rate_limit: u32,
+    /// Register a webhook there and push each new entry to it: http on this machine alone,
+    /// while HPE asks for HTTPS at a public address
+    #[arg(long, value_name = "URL")]
+    push: Option<String>,
+    /// The webhook's secret, 4 to 100 characters; source.push.secret takes 8 and more
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "TAILWATER_SIMULATE_PUSH_SECRET",
+        hide_env_values = true,
+        value_parser = super::sink::parse_secret
+    )]
+    push_secret: Option<Secret>,
+    /// Send this API key with each push
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "TAILWATER_SIMULATE_PUSH_KEY",
+        hide_env_values = true,
+        value_parser = super::sink::parse_secret
+    )]
+    push_key: Option<Secret>,
+    /// Push ten entries at once, or those of a minute
+    #[arg(long)]
+    push_batches: bool,
+    /// How pushes are made, such as shape=b, delay_seconds=2, duplicate_fraction=0.1 or
+    /// time_scale=3600 (12 hours of retries in 12 seconds); may be repeated
+    #[arg(long, value_name = "KNOB=VALUE", value_parser = parse_knob)]
+    push_knob: Vec<(String, Value)>,
     /// Workspace id, 32 hex digits
     #[arg(long, value_name = "ID")]
     workspace_id: Option<String>,
@@ -73,11 +105,15 @@ pub struct Args {
 /// # Errors
 /// When the address cannot be used or standard output is closed.
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
-    let simulator = Simulator::bind(settings(&args)).await.context("the simulated cloud")?;
+    let settings = settings(&args)?;
+    let simulator = Simulator::bind(settings.clone()).await.context("the simulated cloud")?;
     let cloud = simulator.cloud();
     let now = cloud.clock().now();
     let made = cloud.generate(args.backfill, now.minus(args.over), now).len();
-    introduce(&args, &simulator, made)?;
+    if let Some(form) = webhook(&args) {
+        cloud.register(&form).map_err(|why| anyhow!("--push: {why}"))?;
+    }
+    introduce(&args, &settings, &simulator.base_url(), made)?;
     let notices = (!args.quiet).then(|| cloud.notices());
     // When either ends, standard error being closed included, so does the other.
     let halt = stop.child_token();
@@ -97,9 +133,9 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn settings(args: &Args) -> Settings {
+fn settings(args: &Args) -> anyhow::Result<Settings> {
     let defaults = Settings::default();
-    Settings {
+    let mut settings = Settings {
         listen: args.listen,
         workspace: Workspace {
             id: args.workspace_id.clone().unwrap_or(defaults.workspace.id),
@@ -117,26 +153,59 @@ fn settings(args: &Args) -> Settings {
         },
         seed: args.seed,
         ..defaults
+    };
+    let turned: Map<String, Value> = args.push_knob.iter().cloned().collect();
+    let knobs = Knobs::new(&settings).turned(json!({ "push": turned }));
+    settings.push = knobs.context("--push-knob")?.push;
+    Ok(settings)
+}
+
+/// What `--push` registers.
+fn webhook(args: &Args) -> Option<Value> {
+    let mut form = json!({ "name": "simulated", "destination": args.push.as_ref()?,
+        "secret": push_secret(args).expose(), "batching": args.push_batches });
+    if let Some(key) = &args.push_key {
+        form["authType"] = json!("APIKey");
+        form["apiKey"] = json!(key.expose());
     }
+    Some(form)
+}
+
+fn push_secret(args: &Args) -> Secret {
+    args.push_secret.clone().unwrap_or_else(|| Secret::new("simulated-webhook-secret"))
 }
 
 /// Prints what to put into `config.toml`, and how to make trouble.
-fn introduce(args: &Args, simulator: &Simulator, made: usize) -> std::io::Result<()> {
-    let Settings { workspace, client_id, client_secret, .. } = settings(args);
-    let url = simulator.base_url();
+fn introduce(args: &Args, settings: &Settings, url: &str, made: usize) -> std::io::Result<()> {
+    let Settings { workspace, client_id, client_secret, .. } = settings;
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut out = stdout().lock();
     writeln!(out, "# A simulated GreenLake cloud, {made} entries so far. For config.toml:")?;
+    let destination = args.push.as_ref().and_then(|text| Url::parse(text).ok());
+    if let Some(at) = &destination {
+        writeln!(out, "[receiver]")?;
+        let port = at.port_or_known_default().unwrap_or(80);
+        writeln!(out, "listen = {}", quoted(&format!("127.0.0.1:{port}")))?;
+    }
     writeln!(out, "[[source]]")?;
     writeln!(out, "name = \"simulated\"")?;
     writeln!(out, "workspace_id = {}", quoted(&workspace.id))?;
     writeln!(out, "client_id = {}", quoted(&client_id))?;
     writeln!(out, "client_secret = {}", quoted(client_secret.expose()))?;
-    writeln!(out, "base_url = {}", quoted(&url))?;
+    writeln!(out, "base_url = {}", quoted(url))?;
     writeln!(out, "[source.poll]")?;
     writeln!(out, "interval = \"5s\"")?;
     if made > 0 {
         writeln!(out, "start = \"{}s\"", args.over.as_secs() + 1)?;
+    }
+    if let Some(at) = &destination {
+        writeln!(out, "[source.push]")?;
+        writeln!(out, "path = {}", quoted(at.path()))?;
+        writeln!(out, "secret = {}", quoted(push_secret(args).expose()))?;
+        if let Some(key) = &args.push_key {
+            writeln!(out, "api_key = {}", quoted(key.expose()))?;
+        }
+        writeln!(out, "# How the webhook stands: curl {url}/simulator/webhooks")?;
     }
     writeln!(out, "# Trouble, until `-d '[]'`:")?;
     writeln!(out, "# curl -X PUT {url}/simulator/faults -H 'content-type: application/json' \\")?;
@@ -212,6 +281,13 @@ fn parse_late(text: &str) -> Result<Late, String> {
     Ok(Late { fraction: share / 100.0, delay })
 }
 
+/// A value that is no JSON is a text.
+fn parse_knob(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write a knob and a value, such as shape=b")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+    Ok((name.trim().to_owned(), value))
+}
+
 fn parse_life(text: &str) -> Result<Duration, String> {
     let life = humantime::parse_duration(text).map_err(|fault| fault.to_string())?;
     if life < Duration::from_secs(1) {
@@ -225,6 +301,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::simulator::push::Shape;
 
     #[derive(Parser)]
     struct Command {
@@ -234,8 +311,8 @@ mod tests {
 
     fn parse(line: &str) -> Result<Settings, String> {
         Command::try_parse_from(line.split(' '))
-            .map(|command| settings(&command.args))
             .map_err(|error| error.to_string())
+            .and_then(|command| settings(&command.args).map_err(|error| format!("{error:#}")))
     }
 
     #[test]
@@ -257,6 +334,20 @@ mod tests {
     }
 
     #[test]
+    fn options_of_pushes_become_a_webhook_and_its_knobs() {
+        let line = "simulate --push http://127.0.0.1:8480/hook --push-secret abcd --push-key key \
+                    --push-batches --push-knob shape=b --push-knob drop_fraction=0.5";
+        let args = Command::try_parse_from(line.split_whitespace()).unwrap().args;
+        let push = settings(&args).unwrap().push;
+        assert_eq!((push.shape, push.drop_fraction), (Shape::B, 0.5));
+        let expected = json!({ "name": "simulated", "destination": "http://127.0.0.1:8480/hook",
+            "secret": "abcd", "batching": true, "authType": "APIKey", "apiKey": "key" });
+        assert_eq!(webhook(&args), Some(expected));
+        let none = Command::try_parse_from(["simulate"]).unwrap().args;
+        assert_eq!(webhook(&none), None);
+    }
+
+    #[test]
     fn bad_values_say_what_to_write_instead() {
         for (line, hint) in [
             ("simulate --rate fast", "2/s"),
@@ -267,6 +358,9 @@ mod tests {
             ("simulate --late 5:10s", "5%:10s"),
             ("simulate --late 500%:10s", "100%"),
             ("simulate --token-life 1ms", "1s"),
+            ("simulate --push-knob shape", "shape=b"),
+            ("simulate --push-knob shape=d", "unknown variant"),
+            ("simulate --push-knob shap=b", "unknown field"),
         ] {
             let line = line.replace("--rate -1/s", "--rate=-1/s");
             let fault = parse(&line).expect_err(&line);

@@ -16,6 +16,7 @@ use crate::simulator::entry::{Entry, Made};
 use crate::simulator::faults::Faults;
 use crate::simulator::invent::Inventor;
 use crate::simulator::knobs::Knobs;
+use crate::simulator::push::Push;
 use crate::simulator::quota::Quota;
 use crate::simulator::selection::Selection;
 use crate::simulator::store::Store;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) quota: Quota,
     pub(super) faults: Faults,
     pub(super) counters: Counters,
+    pub(super) push: Push,
     knobs: Mutex<Knobs>,
     /// Cancelled when no more traffic is to be made.
     pub(super) calm: CancellationToken,
@@ -78,6 +80,25 @@ pub enum Notice {
     },
     /// The store holds as much as it can.
     Full,
+    /// A webhook's challenge was answered as it should, or was refused.
+    Challenged {
+        /// The webhook's.
+        name: String,
+        /// Why it was refused.
+        refused: Option<String>,
+    },
+    /// A push has ended.
+    Pushed {
+        /// Events in it.
+        events: usize,
+        /// The receiver's; `None`: no answer came.
+        status: Option<u16>,
+    },
+    /// A push was dropped after its last try.
+    GivenUp {
+        /// Events in it.
+        events: usize,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -93,6 +114,19 @@ impl fmt::Display for Notice {
             }
             Self::Refused { request, reason } => write!(f, "refused  {reason} for {request}"),
             Self::Full => write!(f, "full     no more entries are made"),
+            Self::Challenged { name, refused: None } => {
+                write!(f, "webhook  {name:?} has answered its challenge")
+            }
+            Self::Challenged { name, refused: Some(why) } => {
+                write!(f, "webhook  {name:?}: {}", why.replace(char::is_control, "?"))
+            }
+            Self::Pushed { events, status: Some(status) } => {
+                write!(f, "push     {events} to {status}")
+            }
+            Self::Pushed { events, status: None } => write!(f, "push     {events}, no answer"),
+            Self::GivenUp { events } => {
+                write!(f, "dropped  {events} after {} tries", crate::simulator::push::TRIES)
+            }
         }
     }
 }
@@ -136,6 +170,7 @@ impl Cloud {
             knobs: Mutex::new(Knobs::new(&settings)),
             faults: Faults::new(settings.seed),
             counters: Counters::default(),
+            push: Push::new(settings.seed),
             calm: CancellationToken::new(),
             store: Mutex::default(),
             inventor: Mutex::new(Inventor::new(settings.seed)),
@@ -160,6 +195,7 @@ impl Cloud {
     /// Behaves like this from the next request, and the next entry, on.
     pub fn set_knobs(&self, knobs: Knobs) {
         *self.0.knobs.lock().unwrap_or_else(PoisonError::into_inner) = knobs;
+        self.nudge_pushes();
     }
 
     /// Ends the life of every token issued so far.
@@ -172,10 +208,21 @@ impl Cloud {
         self.0.calm.cancel();
     }
 
-    /// Adds one entry as it is; `false`, and nothing is added, when the store is full.
+    /// Adds one entry as it is, for polls to see and for webhooks to get; `false`, and
+    /// nothing is added, when the store is full.
     #[must_use]
     pub fn insert(&self, entry: Entry) -> bool {
-        self.store().insert(entry)
+        let created_at = entry.created_at;
+        let place = {
+            let mut store = self.store();
+            if !store.insert(entry) {
+                return false;
+            }
+            store.made().len() - 1
+        };
+        let place = u32::try_from(place).expect("the store is bounded far below");
+        self.0.push.offer(place, created_at, self.clock().now(), &self.knobs().push);
+        true
     }
 
     /// Invents `count` entries spread evenly over `[from, until)`; what became of them.
@@ -191,7 +238,7 @@ impl Cloud {
             let late = inventor.draw_late(&knobs);
             let entry = inventor.invent(at, late);
             let told = Made::from(&entry);
-            if !self.store().insert(entry) {
+            if !self.insert(entry) {
                 break;
             }
             made.push(told);
@@ -206,7 +253,7 @@ impl Cloud {
             let late = self.inventor().draw_late(&knobs);
             let entry = self.inventor().invent(self.clock().now(), late);
             last = self.is_watched().then(|| entry.description.clone());
-            if !self.store().insert(entry) {
+            if !self.insert(entry) {
                 self.tell(|| Notice::Full);
                 return false;
             }
@@ -225,7 +272,7 @@ impl Cloud {
             let mut entry = self.inventor().invent(Timestamp::from_secs(second), Late::default());
             entry.visible_at = now;
             // A full store takes no more, which is no fault of the request.
-            let _ = self.store().insert(entry);
+            let _ = self.insert(entry);
         }
     }
 

@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model::timestamp::Timestamp;
 use crate::simulator::cloud::{Cloud, Served};
 use crate::simulator::entry::{Entry, Made};
 use crate::simulator::faults::Fault;
 use crate::simulator::knobs::Knobs;
+use crate::simulator::push::board::Pushed;
 
 /// Entries made by one request, at most.
 const MAX_COUNT: u64 = 1_000_000;
@@ -28,6 +29,8 @@ pub(super) fn routes() -> Router<Cloud> {
         .route("/simulator/entries", get(list_entries).post(make_entries))
         .route("/simulator/knobs", get(list_knobs).patch(turn_knobs))
         .route("/simulator/served", get(served))
+        .route("/simulator/webhooks", get(webhooks))
+        .route("/simulator/pushed", get(pushed))
 }
 
 async fn list_faults(State(cloud): State<Cloud>) -> Json<Vec<Fault>> {
@@ -47,22 +50,25 @@ async fn list_knobs(State(cloud): State<Cloud>) -> Json<Knobs> {
     Json(cloud.knobs())
 }
 
-/// Turns the knobs that the body, a JSON object, names; the others stay.
-async fn turn_knobs(
-    State(cloud): State<Cloud>,
-    Json(turned): Json<serde_json::Map<String, serde_json::Value>>,
-) -> Response {
-    let mut knobs = json!(cloud.knobs());
-    for (name, value) in turned {
-        knobs[name] = value;
-    }
-    match serde_json::from_value(knobs) {
+/// Turns the knobs that the body, a JSON object, names, inside `push` as well; the others
+/// stay.
+async fn turn_knobs(State(cloud): State<Cloud>, Json(turned): Json<Value>) -> Response {
+    match cloud.knobs().turned(turned) {
         Ok(knobs) => {
             cloud.set_knobs(knobs);
             Json(knobs).into_response()
         }
         Err(error) => refused(&error.to_string()),
     }
+}
+
+/// Every webhook as its owner sees it, without asking for a token.
+async fn webhooks(State(cloud): State<Cloud>) -> Json<Vec<Value>> {
+    Json(cloud.webhooks())
+}
+
+async fn pushed(State(cloud): State<Cloud>) -> Json<Pushed> {
+    Json(cloud.pushed())
 }
 
 async fn served(State(cloud): State<Cloud>) -> Json<Served> {

@@ -2,8 +2,11 @@
 //! now and then is a [fault](crate::simulator::faults).
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::simulator::Settings;
+use crate::simulator::push::form::merge;
+use crate::simulator::push::knobs::PushKnobs;
 
 /// How the cloud behaves; as [`Settings`] say at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +28,8 @@ pub struct Knobs {
     pub late_seconds: f64,
     /// How that is meant.
     pub late_spread: Spread,
+    /// How webhooks are pushed to.
+    pub push: PushKnobs,
 }
 
 /// The headers in which answers tell the request limit.
@@ -97,7 +102,20 @@ impl Knobs {
             late_fraction: settings.traffic.late.fraction,
             late_seconds: settings.traffic.late.delay.as_secs_f64(),
             late_spread: Spread::default(),
+            push: settings.push,
         }
+    }
+}
+
+impl Knobs {
+    /// These with the changes that an object names, in the objects inside it as well.
+    ///
+    /// # Errors
+    /// What it names that is no knob, or gives a knob that it cannot have.
+    pub fn turned(self, changes: Value) -> Result<Self, serde_json::Error> {
+        let mut knobs = serde_json::to_value(self)?;
+        merge(&mut knobs, changes);
+        serde_json::from_value(knobs)
     }
 }
 
@@ -116,7 +134,10 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::simulator::push::Shape;
 
     #[test]
     fn the_lateness_is_spread_as_asked() {
@@ -138,5 +159,11 @@ mod tests {
         let text = serde_json::to_string(&knobs).unwrap();
         assert_eq!(serde_json::from_str::<Knobs>(&text).unwrap(), knobs);
         assert!(serde_json::from_str::<Knobs>(&text.replace("late_fr", "fr")).is_err());
+        let turned = knobs.turned(json!({ "push": { "shape": "b" }, "late_seconds": 3.0 }));
+        let push = PushKnobs { shape: Shape::B, ..knobs.push };
+        assert_eq!(turned.unwrap(), Knobs { push, late_seconds: 3.0, ..knobs });
+        for bad in [json!({ "push": { "shap": "b" } }), json!({ "push": { "shape": "d" } })] {
+            assert!(knobs.turned(bad).is_err());
+        }
     }
 }

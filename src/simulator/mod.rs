@@ -6,7 +6,7 @@
 //! list of everything it ever made for an honest count.
 //!
 //! The way of a request: [`mod@loopback`] → routes → token, quota and [`faults`] →
-//! [`filter`] → [`selection`] → [`store`] → page.
+//! [`filter`] → [`selection`] → [`store`] → page. The way of a push: [`store`] → [`mod@push`].
 
 pub mod cloud;
 pub mod entry;
@@ -15,6 +15,7 @@ pub mod filter;
 pub mod invent;
 pub mod knobs;
 pub mod loopback;
+pub mod push;
 pub mod refusal;
 pub mod selection;
 pub mod sink;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Secret;
 use crate::model::clock::Clock;
+use crate::simulator::push::knobs::PushKnobs;
 use crate::simulator::refusal::http_date;
 
 pub use cloud::Cloud;
@@ -77,6 +79,8 @@ pub struct Settings {
     pub is_contradictory: bool,
     /// How busy the workspace is.
     pub traffic: Traffic,
+    /// How its webhooks are pushed to.
+    pub push: PushKnobs,
     /// The same seed makes the same entries.
     pub seed: u64,
 }
@@ -99,6 +103,7 @@ impl Default for Settings {
             requests_per_minute: 100,
             is_contradictory: false,
             traffic: Traffic::default(),
+            push: PushKnobs::default(),
             seed: 1,
         }
     }
@@ -140,7 +145,8 @@ impl Simulator {
         self.cloud.clone()
     }
 
-    /// Answers requests and makes entries until `stop`; ends within seconds of it.
+    /// Answers requests, makes entries and pushes them until `stop`; ends within seconds of
+    /// it.
     ///
     /// # Errors
     /// When the listening socket fails.
@@ -148,16 +154,19 @@ impl Simulator {
         let traffic = self.cloud.0.settings.traffic;
         let router = logs::routes()
             .merge(token_endpoint::routes())
+            .merge(push::api::routes())
             .merge(control::routes())
             .layer(map_response_with_state(self.cloud.clone(), stamp))
             .with_state(self.cloud.clone());
-        let (served, ()) =
-            tokio::join!(loopback::serve(self.listener, router, stop.clone()), async {
-                tokio::select! {
-                    () = traffic::run(&self.cloud, traffic, &stop) => {}
-                    () = self.cloud.0.calm.cancelled() => {}
-                }
-            },);
+        let making = async {
+            tokio::select! {
+                () = traffic::run(&self.cloud, traffic, &stop) => {}
+                () = self.cloud.0.calm.cancelled() => {}
+            }
+        };
+        let serving = loopback::serve(self.listener, router, stop.clone());
+        let (served, (), ()) =
+            tokio::join!(serving, making, push::courier::run(&self.cloud, &stop));
         served
     }
 }

@@ -144,7 +144,12 @@ pub(super) fn http_date(at: Timestamp) -> String {
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs))
 }
 
-fn debug_id() -> String {
-    let hex = format!("{:032x}", rand::random::<u128>());
+pub(super) fn debug_id() -> String {
+    dashed(rand::random())
+}
+
+/// A number as UUIDs are written.
+pub(super) fn dashed(number: u128) -> String {
+    let hex = format!("{number:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::model::timestamp::Timestamp;
 use crate::simulator::entry::{Entry, Workspace};
@@ -69,6 +70,12 @@ pub(super) fn page(
 /// One entry by itself, as v2beta1 has it.
 pub(super) fn single(entry: &Entry, workspace: &Workspace) -> Vec<u8> {
     json(&item_v2(Some(&entry.id), entry, workspace, &Columns::default()))
+}
+
+/// One entry by itself, as v1 has it in its lists.
+pub(super) fn rest_v1(entry: &Entry, workspace: &Workspace) -> Box<RawValue> {
+    let item = item_v1(Some(&entry.id), entry, workspace, &Columns::default());
+    to_raw_value(&item).expect("texts, numbers and maps with text keys")
 }
 
 /// The detail record of an entry.

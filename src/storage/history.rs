@@ -98,6 +98,17 @@ impl Reader {
         Ok(last)
     }
 
+    /// How many events polling has shown, those that were pushed first included.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn count_polled(&self) -> Result<i64, StorageError> {
+        let count = sqlx::query_scalar("SELECT count(*) FROM sighting WHERE route = 'poll'")
+            .fetch_one(&self.0)
+            .await?;
+        Ok(count)
+    }
+
     /// How many events the ledger holds, and the sequence of the last one (0: none).
     ///
     /// # Errors

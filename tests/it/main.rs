@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_network;
+mod both_routes;
 mod check_online;
 mod clocks;
 mod crash;

@@ -24,10 +24,29 @@ pub(super) const LATE_FROM: Duration = Duration::from_secs(1);
 pub(super) struct Evidence {
     /// The cloud's own list.
     pub(super) made: Vec<Made>,
-    /// The ids in the ledger's file.
-    pub(super) stored: Vec<String>,
+    /// What is in the ledger's file.
+    pub(super) stored: Vec<Stored>,
+    /// Entries that the cloud kept from the webhook on purpose.
+    pub(super) withheld: u64,
     /// What each target holds.
     pub(super) targets: Vec<Witness>,
+}
+
+/// An event in the ledger.
+pub(super) struct Stored {
+    pub(super) id: String,
+    pub(super) by: By,
+}
+
+/// Which routes have shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Poll,
+    Push,
+    Both {
+        /// By how much push was first; negative: poll was.
+        lead_ms: i64,
+    },
 }
 
 /// What one target holds.
@@ -47,6 +66,7 @@ pub(super) struct Audit {
     /// Entries that became visible more than [`LATE_FROM`] after they happened.
     pub(super) late: usize,
     pub(super) ledger: LedgerAudit,
+    pub(super) routes: Routes,
     pub(super) targets: Vec<TargetAudit>,
 }
 
@@ -57,6 +77,21 @@ pub(super) struct LedgerAudit {
     pub(super) differences: Differences,
     /// Ids that are there more than once.
     pub(super) twice: Vec<String>,
+}
+
+/// What either route has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Routes {
+    pub(super) both: u64,
+    pub(super) poll_alone: u64,
+    pub(super) push_alone: u64,
+    /// Of those by both: how many push has shown first.
+    pub(super) push_first: u64,
+    pub(super) poll_first: u64,
+    /// By how much push was first, in the middle; negative: poll was.
+    pub(super) lead_ms: Option<i64>,
+    /// Entries that were to be pushed.
+    pub(super) to_push: u64,
 }
 
 /// One target.
@@ -70,8 +105,8 @@ pub(super) struct TargetAudit {
     pub(super) differences: Differences,
     /// From the ledger's commit to the target.
     pub(super) since_stored: Spread,
-    /// From the moment that the cloud showed it to the target.
-    pub(super) since_visible: Spread,
+    /// From the moment that it happened to the target.
+    pub(super) since_made: Spread,
 }
 
 /// Both directions, each sorted.
@@ -94,29 +129,61 @@ pub(super) struct Spread {
 impl Audit {
     /// Compares everything.
     pub(super) fn of(evidence: &Evidence) -> Self {
-        let visible: HashMap<&str, Timestamp> =
-            evidence.made.iter().map(|made| (made.id.as_str(), made.visible_at)).collect();
+        let happened: HashMap<&str, Timestamp> =
+            evidence.made.iter().map(|made| (made.id.as_str(), made.created_at)).collect();
         let mut seen = HashSet::new();
-        let mut twice: Vec<String> =
-            evidence.stored.iter().filter(|id| !seen.insert(id.as_str())).cloned().collect();
+        let ids = evidence.stored.iter().map(|stored| &stored.id);
+        let mut twice: Vec<String> = ids.filter(|id| !seen.insert(id.as_str())).cloned().collect();
         twice.sort();
         Self {
             made: evidence.made.len(),
             late: evidence.made.iter().filter(|made| is_late(made)).count(),
             ledger: LedgerAudit {
                 events: evidence.stored.len(),
-                differences: differences(&visible, &seen),
+                differences: differences(&happened, &seen),
                 twice,
             },
-            targets: evidence.targets.iter().map(|witness| examine(&visible, witness)).collect(),
+            routes: Routes::of(evidence),
+            targets: evidence.targets.iter().map(|witness| examine(&happened, witness)).collect(),
         }
     }
 
-    /// Whether nothing is lost, unknown, doubled in the ledger, or badly signed.
+    /// Whether nothing is lost, unknown, doubled in the ledger, or badly signed, by neither
+    /// route.
     pub(super) fn is_clean(&self) -> bool {
         self.ledger.differences.is_none()
             && self.ledger.twice.is_empty()
+            && self.routes.is_clean()
             && self.targets.iter().all(TargetAudit::is_clean)
+    }
+}
+
+impl Routes {
+    fn of(evidence: &Evidence) -> Self {
+        let made = evidence.made.len() as u64;
+        let to_push = made.saturating_sub(evidence.withheld);
+        let (mut routes, mut leads) = (Self { to_push, ..Self::default() }, Vec::new());
+        for stored in &evidence.stored {
+            match stored.by {
+                By::Poll => routes.poll_alone += 1,
+                By::Push => routes.push_alone += 1,
+                By::Both { lead_ms } => {
+                    routes.both += 1;
+                    routes.push_first += u64::from(lead_ms > 0);
+                    routes.poll_first += u64::from(lead_ms < 0);
+                    leads.push(lead_ms);
+                }
+            }
+        }
+        leads.sort_unstable();
+        let middle = leads.get(leads.len().saturating_sub(1) / 2).copied();
+        routes.lead_ms = middle.filter(|_| routes.both >= P50_MIN);
+        routes
+    }
+
+    /// Whether polling has shown everything, and push all that was sent.
+    pub(super) fn is_clean(&self) -> bool {
+        self.push_alone == 0 && self.both == self.to_push
     }
 }
 
@@ -128,7 +195,7 @@ impl TargetAudit {
 
     /// Whether a quantile is left out.
     pub(super) fn has_too_few(&self) -> bool {
-        self.since_stored.p99.is_none() || self.since_visible.p99.is_none()
+        self.since_stored.p99.is_none() || self.since_made.p99.is_none()
     }
 
     /// Requests whose signature did not fit, or was missing.
@@ -155,17 +222,17 @@ fn is_late(made: &Made) -> bool {
     made.visible_at.since(made.created_at) > LATE_FROM
 }
 
-fn examine(visible: &HashMap<&str, Timestamp>, witness: &Witness) -> TargetAudit {
+fn examine(happened: &HashMap<&str, Timestamp>, witness: &Witness) -> TargetAudit {
     let ids = witness.arrivals.keys().map(String::as_str).collect();
     let waits = witness.arrivals.iter();
-    let waits = waits.filter_map(|(id, at)| Some(at.since(*visible.get(id.as_str())?))).collect();
+    let waits = waits.filter_map(|(id, at)| Some(at.since(*happened.get(id.as_str())?))).collect();
     TargetAudit {
         name: witness.name,
         format: witness.format,
         different: witness.arrivals.len(),
-        differences: differences(visible, &ids),
+        differences: differences(happened, &ids),
         since_stored: Spread::of_quantiles(witness.report.since_recorded),
-        since_visible: Spread::of(waits),
+        since_made: Spread::of(waits),
         report: witness.report.clone(),
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::cli::demo::audit::{Audit, Differences, P99_MIN, TargetAudit};
+use crate::cli::demo::audit::{Audit, Differences, P99_MIN, Routes, TargetAudit};
 use crate::cli::demo::trouble::Sightings;
 use crate::simulator::cloud::Served;
+use crate::simulator::push::board::Pushed;
 
 /// Ids that are listed of a kind; more help nobody.
 const LISTED: usize = 5;
@@ -17,6 +18,8 @@ pub(super) struct Figures {
     pub(super) polls: u64,
     /// The cloud's own counts.
     pub(super) served: Served,
+    /// What it has pushed.
+    pub(super) pushed: Pushed,
     pub(super) seen: Sightings,
 }
 
@@ -40,6 +43,7 @@ impl Closing {
         lines.extend(self.notes());
         lines.push(String::new());
         lines.extend(self.faults());
+        lines.extend(first(&self.audit.routes));
         lines.push(self.verdict());
         lines
     }
@@ -47,7 +51,7 @@ impl Closing {
     fn counts(&self) -> Vec<String> {
         let Audit { made, late, ledger, .. } = &self.audit;
         let Differences { lost, unknown } = &ledger.differences;
-        let served = &self.figures.served;
+        let Figures { served, pushed, .. } = &self.figures;
         let refused = served.log_requests.saturating_sub(served.pages);
         vec![
             format!(
@@ -56,6 +60,10 @@ impl Closing {
             format!(
                 "polls    {}: {} requests, {} pages, {refused} refused; tokens: {}",
                 self.figures.polls, served.log_requests, served.pages, served.tokens
+            ),
+            format!(
+                "pushes   {}: {} taken, {} tried again; {} entries never sent, on purpose",
+                pushed.requests, pushed.accepted, pushed.failed, pushed.withheld
             ),
             format!(
                 "ledger   {} events: {} lost, {} unknown, {} twice",
@@ -86,16 +94,16 @@ impl Closing {
     }
 
     fn latencies(&self) -> Vec<String> {
-        let headings = ["LATENCY", "N", "STORED→ p50", "p99", "VISIBLE→ p50", "p99"];
+        let headings = ["LATENCY", "N", "STORED→ p50", "p99", "MADE→ p50", "p99"];
         let row = |target: &TargetAudit| {
-            let [stored, visible] = [target.since_stored, target.since_visible];
+            let [stored, made] = [target.since_stored, target.since_made];
             vec![
                 target.name.to_owned(),
-                visible.count.to_string(),
+                made.count.to_string(),
                 shown(stored.p50),
                 shown(stored.p99),
-                shown(visible.p50),
-                shown(visible.p99),
+                shown(made.p50),
+                shown(made.p99),
             ]
         };
         table(&headings, 1, self.audit.targets.iter().map(row))
@@ -104,9 +112,9 @@ impl Closing {
     /// What explains the figures.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            "STORED→ is from the ledger's record to the target, VISIBLE→ from when the cloud"
+            "STORED→ is from the ledger's record to the target, MADE→ from when the entry was"
                 .to_owned(),
-            "shows the entry to the target: mostly waiting for the next poll, one a second."
+            "made: mostly the cloud's time to push it (0 to 500 ms here), or the wait for a poll."
                 .to_owned(),
         ];
         let seen = &self.figures.seen;
@@ -148,6 +156,7 @@ impl Closing {
         let ledger = &self.audit.ledger;
         let mut faults = differing("the ledger", &ledger.differences);
         faults.extend(listed("the ledger has twice", &ledger.twice));
+        faults.extend(unshown(&self.audit.routes));
         for target in &self.audit.targets {
             faults.extend(differing(target.name, &target.differences));
             if target.bad_signatures() > 0 {
@@ -176,6 +185,37 @@ impl Closing {
             ),
         }
     }
+}
+
+/// Who was first, and by how much, in a sentence.
+fn first(routes: &Routes) -> Option<String> {
+    let lead = routes.lead_ms?;
+    let (who, count) = match lead {
+        0.. => ("Push", routes.push_first),
+        _ => ("Polling", routes.poll_first),
+    };
+    let both = routes.both;
+    // Both are at most the number of entries that fit into memory.
+    #[expect(clippy::cast_precision_loss, reason = "a share, rounded to a hundredth anyway")]
+    let share = (count as f64 * 100.0 / both as f64).round();
+    let by = shown(Some(Duration::from_millis(lead.unsigned_abs())));
+    Some(format!(
+        "{who} was first for {share} % of {both}, by a median of {by}; polling alone saw {}.",
+        routes.poll_alone
+    ))
+}
+
+/// What a route has not shown though it should have.
+fn unshown(routes: &Routes) -> Vec<String> {
+    let mut faults = Vec::new();
+    if routes.push_alone > 0 {
+        faults.push(format!("polling has not shown {} that were pushed", routes.push_alone));
+    }
+    let pushed = routes.both + routes.push_alone;
+    if pushed != routes.to_push {
+        faults.push(format!("{pushed} were seen by push, and {} were sent", routes.to_push));
+    }
+    faults
 }
 
 fn signed(target: &TargetAudit) -> String {
@@ -231,8 +271,8 @@ fn shown(duration: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::audit::Evidence;
     use crate::cli::demo::audit::tests::perfect;
+    use crate::cli::demo::audit::{By, Evidence};
     use crate::model::timestamp::Timestamp;
 
     const SERVED: Served = Served {
@@ -248,7 +288,8 @@ mod tests {
     fn closing(evidence: &Evidence) -> Closing {
         let mut seen = Sightings::default();
         seen.answers.extend([(None, 2), (Some(429), 1), (Some(503), 9)]);
-        let figures = Figures { polls: 20, served: SERVED, seen };
+        let pushed = Pushed { requests: 30, accepted: 30, ..Pushed::default() };
+        let figures = Figures { polls: 20, served: SERVED, pushed, seen };
         Closing { audit: Audit::of(evidence), figures, is_drained: true }
     }
 
@@ -267,6 +308,8 @@ mod tests {
         let text = text(&closing);
         assert!(text.contains("123456 events: 0 lost, 0 unknown, 0 twice"), "{text}");
         assert!(text.contains("20: 27 requests, 24 pages, 3 refused"), "{text}");
+        let sentence = "Push was first for 100 % of 123456, by a median of 400 ms; polling";
+        assert!(text.contains(sentence), "{text}");
         assert!(text.contains("9 × 503, 1 × 429, 2 × no answer"), "{text}");
         assert!(text.contains("flaky got 2 again after those missing answers"), "{text}");
         assert!(text.ends_with("none lost."), "{text}");
@@ -279,12 +322,15 @@ mod tests {
         evidence.stored.remove(0);
         evidence.targets[2].arrivals.clear();
         evidence.targets[1].arrivals.insert("bad\u{1b}[31m".to_owned(), Timestamp::default());
+        evidence.stored[1].by = By::Push;
 
         let text = text(&Closing { is_drained: false, ..closing(&evidence) });
 
         assert!(text.contains("the ledger lacks 1: id-000\n"), "{text}");
         assert!(text.contains("flaky lacks 9: id-000 id-001 id-002 id-003 id-004 …\n"), "{text}");
         assert!(text.contains("archive has what was never made: 1: bad?[31m\n"), "{text}");
+        assert!(text.contains("polling has not shown 1 that were pushed"), "{text}");
+        assert!(text.contains("8 were seen by push, and 9 were sent"), "{text}");
         assert!(text.contains("was not done"), "{text}");
         assert!(text.contains("FAILED"), "{text}");
     }

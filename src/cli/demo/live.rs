@@ -41,6 +41,10 @@ pub(super) struct Snapshot {
     pub(super) phase: Phase,
     pub(super) made: u64,
     pub(super) stored: u64,
+    /// Events that polling has shown, too.
+    pub(super) polled: u64,
+    /// Entries on their way to the webhook.
+    pub(super) pushing: u64,
     pub(super) pending: u64,
     pub(super) polls: u64,
     /// Why the last poll did not come through, in a word.
@@ -59,17 +63,20 @@ impl Snapshot {
             let seconds = self.hidden_for.as_secs_f64();
             return Some(format!("late entries, the last visible in {seconds:.1} s"));
         }
-        let missing = self.made.saturating_sub(self.stored);
-        if missing > 0 {
-            return Some(format!("the next poll, to bring {missing} entries"));
+        let unseen = self.made.saturating_sub(self.stored.min(self.polled));
+        if unseen > 0 {
+            return Some(format!("the next poll, to show {unseen} entries"));
+        }
+        if self.pushing > 0 {
+            return Some(format!("{} pushes", self.pushing));
         }
         (self.pending > 0).then(|| format!("{} deliveries", self.pending))
     }
 
     /// Changes when something moves.
-    pub(super) fn progress(&self) -> (u64, u64, u64) {
+    pub(super) fn progress(&self) -> [u64; 5] {
         let arrived = self.arrived.iter().map(|(_, events, repeats)| events + repeats).sum();
-        (self.stored, self.pending, arrived)
+        [self.stored, self.polled, self.pushing, self.pending, arrived]
     }
 
     fn since(&self) -> Duration {
@@ -200,6 +207,8 @@ mod tests {
             phase: Phase::Draining { since: Duration::from_secs(21), waited: Duration::ZERO },
             made: 10,
             stored: 10,
+            polled: 10,
+            pushing: 0,
             pending: 0,
             polls: 3,
             held_up: None,
@@ -210,11 +219,15 @@ mod tests {
     }
 
     #[test]
-    fn draining_waits_for_the_cloud_then_the_poll_then_the_deliveries() {
+    fn draining_waits_for_the_cloud_then_the_poll_then_pushes_then_deliveries() {
         let hidden = Snapshot { hidden_for: Duration::from_millis(1_500), stored: 7, ..snapshot() };
         assert_eq!(hidden.wait().unwrap(), "late entries, the last visible in 1.5 s");
         let missing = Snapshot { stored: 7, pending: 4, ..snapshot() };
-        assert_eq!(missing.wait().unwrap(), "the next poll, to bring 3 entries");
+        assert_eq!(missing.wait().unwrap(), "the next poll, to show 3 entries");
+        let pushed_only = Snapshot { polled: 8, ..snapshot() };
+        assert_eq!(pushed_only.wait().unwrap(), "the next poll, to show 2 entries");
+        let pushing = Snapshot { pushing: 2, pending: 4, ..snapshot() };
+        assert_eq!(pushing.wait().unwrap(), "2 pushes");
         let pending = Snapshot { pending: 4, ..snapshot() };
         assert_eq!(pending.wait().unwrap(), "4 deliveries");
         assert_eq!(snapshot().wait(), None);

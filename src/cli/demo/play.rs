@@ -109,7 +109,8 @@ async fn close(stage: Stage, is_drained: bool) -> anyhow::Result<Closing> {
 fn introduce(args: &DemoArgs, shelf: &Shelf, stage: &Stage) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "A simulated GreenLake cloud, the bridge and three targets on this machine.")?;
-    writeln!(out, "  cloud    {}", stage.cloud_url)?;
+    writeln!(out, "  cloud    {}, polled and pushing", stage.cloud_url)?;
+    writeln!(out, "  webhook  {}, the bridge's receiver", stage.webhook_url)?;
     writeln!(out, "  ledger   {}", shelf.describe())?;
     for target in &stage.targets {
         writeln!(out, "  {:<8} {}, {}", target.name, target.url, target.about)?;

@@ -4,21 +4,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, RequestBudget};
 use crate::cli::demo::DemoArgs;
-use crate::cli::demo::audit::{Evidence, Witness};
+use crate::cli::demo::audit::{By, Evidence, Stored, Witness};
 use crate::cli::demo::closing::Figures;
 use crate::cli::demo::live::{Phase, Snapshot};
-use crate::cli::demo::recipe::{Recipe, new_key};
+use crate::cli::demo::recipe::{PATH, Recipe, new_key, new_secret};
 use crate::cli::demo::trouble::{self, Seen};
 use crate::model::clock::Clock;
 use crate::model::signature::VerifyKey;
 use crate::model::timestamp::Timestamp;
 use crate::poll::Status;
+use crate::simulator::knobs::Spread;
+use crate::simulator::push::knobs::PushKnobs;
 use crate::simulator::sink::{Sink, SinkHandle, SinkSettings};
 use crate::simulator::traffic::{Burst, Late};
 use crate::simulator::{Cloud, Settings, Simulator, Traffic, UNLIMITED};
@@ -26,6 +29,18 @@ use crate::storage::{HistoryFilter, Reader};
 
 /// A tenth of the entries is late: most of them by more than one poll.
 const LATE: Late = Late { fraction: 0.1, delay: Duration::from_secs(2) };
+
+/// Half a second at most from an entry to its push: GreenLake's own delay is published
+/// nowhere, and without any the demo would say more than anybody knows. Some come twice,
+/// and some never, so that polling has something to find; tries follow each other fast.
+const PUSHES: fn() -> PushKnobs = || PushKnobs {
+    delay_seconds: 0.5,
+    delay_spread: Spread::Even,
+    duplicate_fraction: 0.02,
+    drop_fraction: 0.01,
+    time_scale: 100.0,
+    ..PushKnobs::default()
+};
 
 /// Seconds of traffic that come at once in a burst.
 const BURST_SECS: f64 = 4.0;
@@ -56,6 +71,7 @@ pub(super) struct Target {
 /// All parts of the demo.
 pub(super) struct Stage {
     pub(super) cloud_url: String,
+    pub(super) webhook_url: String,
     pub(super) targets: Vec<Target>,
     /// The bridge's configuration, secrets masked.
     pub(super) recipe: String,
@@ -79,7 +95,7 @@ impl Stage {
     pub(super) async fn build(args: &DemoArgs, ledger: &Path) -> anyhow::Result<Self> {
         let settings = settings(args);
         let simulator = Simulator::bind(settings.clone()).await.context("the simulated cloud")?;
-        let key = new_key();
+        let (key, webhook) = (new_key(), new_secret());
         let verify = VerifyKey::parse(key.expose()).context("the demo's own key")?;
         let signed = SinkSettings { keys: vec![verify], ..SinkSettings::default() };
         let mut sinks = Vec::new();
@@ -92,13 +108,20 @@ impl Stage {
             settings: &settings,
             urls: [sinks[0].url(), sinks[1].url(), sinks[2].url()],
             key: &key,
+            webhook: &webhook,
         };
         let (config, recipe) = recipe.cook()?;
         let app = App::bind(config, Clock::system(), RequestBudget::Unlimited).await?;
+        let webhook_url =
+            format!("http://{}{PATH}", app.receiver_at().context("the receiver's address")?);
+        let form = json!({ "name": "demo", "destination": webhook_url,
+            "secret": webhook.expose() });
+        simulator.cloud().register(&form).map_err(|why| anyhow!("the webhook: {why}"))?;
         let view = app.watch();
         let (_, polling) = view.sources().first().cloned().context("the demo's source")?;
         Ok(Self {
             cloud_url: simulator.base_url(),
+            webhook_url,
             targets: targets(&sinks),
             recipe,
             ledger: ledger.to_owned(),
@@ -163,6 +186,7 @@ impl Stage {
         // In this order: what is stored has its deliveries, so that "all stored, none
         // pending" cannot be read from two moments that do not fit.
         let (stored, _) = self.reader.count_events().await.context("asking the ledger")?;
+        let polled = self.reader.count_polled().await.context("asking the ledger")?;
         let pending = self.reader.count_pending(u32::MAX).await.context("asking the ledger")?;
         let status = self.polling.borrow().clone();
         let now = self.cloud.clock().now();
@@ -174,6 +198,8 @@ impl Stage {
             phase,
             made: self.cloud.made_count() as u64,
             stored: u64::try_from(stored).unwrap_or_default(),
+            polled: u64::try_from(polled).unwrap_or_default(),
+            pushing: self.cloud.pushed().waiting,
             pending: pending.into(),
             polls: status.runs,
             held_up: status.problem.map(|problem| problem.reason.as_str()),
@@ -210,12 +236,14 @@ impl Stage {
         });
         let evidence = Evidence {
             made: self.cloud.made(),
-            stored: ids(&self.ledger).await.context("reading the ledger's file")?,
+            withheld: self.cloud.pushed().withheld,
+            stored: stored(&self.ledger).await.context("reading the ledger's file")?,
             targets: targets.collect(),
         };
         let figures = Figures {
             polls: self.polling.borrow().runs,
             served: self.cloud.served(),
+            pushed: self.cloud.pushed(),
             seen: self.seen.so_far(),
         };
         Ok((evidence, figures))
@@ -236,6 +264,7 @@ fn settings(args: &DemoArgs) -> Settings {
         token_life: TOKEN_LIFE,
         requests_per_minute: UNLIMITED,
         traffic: Traffic { rate: args.rate, burst: Some(burst), late: LATE },
+        push: PUSHES(),
         seed: args.seed,
         ..Settings::default()
     }
@@ -257,10 +286,10 @@ fn targets(sinks: &[Sink]) -> Vec<Target> {
     sinks.iter().zip(about).map(target).collect()
 }
 
-/// The ids of all events in the ledger's file, as any other reader finds them.
-async fn ids(ledger: &Path) -> anyhow::Result<Vec<String>> {
+/// All events in the ledger's file, as any other reader finds them.
+async fn stored(ledger: &Path) -> anyhow::Result<Vec<Stored>> {
     let reader = Reader::open(ledger).await?;
-    let mut ids = Vec::new();
+    let mut all = Vec::new();
     let mut after = None;
     loop {
         let filter = HistoryFilter {
@@ -270,8 +299,15 @@ async fn ids(ledger: &Path) -> anyhow::Result<Vec<String>> {
             ..HistoryFilter::default()
         };
         let rows = reader.list_history(&filter).await?;
-        let Some(last) = rows.last() else { return Ok(ids) };
+        let Some(last) = rows.last() else { return Ok(all) };
         after = Some(last.sequence);
-        ids.extend(rows.into_iter().map(|row| row.id));
+        all.extend(rows.into_iter().map(|row| Stored {
+            id: row.id,
+            by: match (row.lead_ms, row.push_seen_at) {
+                (Some(lead_ms), _) => By::Both { lead_ms },
+                (None, Some(_)) => By::Push,
+                (None, None) => By::Poll,
+            },
+        }));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::Value;
 use tailwater::simulator::{Cloud, Settings, Simulator, UNLIMITED};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,28 @@ impl CloudServer {
 
     pub(crate) fn secret(&self) -> &str {
         &self.secret
+    }
+
+    /// Changes something by the management API, with a token of its own; what it answers.
+    pub(crate) async fn patch(&self, path: &str, changes: &Value) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let Settings { workspace, client_id, .. } = Settings::default();
+        let url = format!("{}/authorization/v2/oauth2/{}/token", self.base_url, workspace.id);
+        let form = format!(
+            "grant_type=client_credentials&client_id={client_id}&client_secret={}",
+            self.secret
+        );
+        let form =
+            client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form);
+        let read = async |request: reqwest::RequestBuilder| -> Value {
+            let answer = request.send().await.expect("an answer").bytes().await.expect("a body");
+            serde_json::from_slice(&answer).expect("JSON")
+        };
+        let token = read(form).await;
+        let token = token["access_token"].as_str().expect("a token");
+        let request = client.patch(format!("{}{path}", self.base_url)).bearer_auth(token);
+        let request = request.header("content-type", "application/merge-patch+json");
+        read(request.body(changes.to_string())).await
     }
 
     /// Ids of everything made so far.

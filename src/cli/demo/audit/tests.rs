@@ -2,7 +2,8 @@ use super::*;
 
 const START: Timestamp = Timestamp::from_secs(1_000);
 
-/// Evidence of `count` entries that came everywhere, 100 ms after they were visible.
+/// Evidence of `count` entries that came everywhere by both routes, 100 ms after they
+/// happened.
 pub(in crate::cli::demo) fn perfect(count: usize) -> Evidence {
     let made: Vec<Made> = (0..count)
         .map(|number| Made { id: format!("id-{number:03}"), created_at: START, visible_at: START })
@@ -17,7 +18,8 @@ pub(in crate::cli::demo) fn perfect(count: usize) -> Evidence {
         report: Report { requests: n, events: n, distinct: n, ..Report::default() },
     };
     Evidence {
-        stored: ids().collect(),
+        stored: ids().map(|id| Stored { id, by: By::Both { lead_ms: 400 } }).collect(),
+        withheld: 0,
         targets: vec![
             witness("siem", "structured"),
             witness("archive", "binary"),
@@ -25,6 +27,10 @@ pub(in crate::cli::demo) fn perfect(count: usize) -> Evidence {
         ],
         made,
     }
+}
+
+fn both(id: &str) -> Stored {
+    Stored { id: id.to_owned(), by: By::Both { lead_ms: 1 } }
 }
 
 fn lost(ids: &[&str]) -> Differences {
@@ -66,7 +72,7 @@ fn an_entry_that_one_target_does_not_have_is_lost_there_alone() {
 #[test]
 fn equal_numbers_of_other_ids_are_no_success() {
     let mut evidence = perfect(2);
-    evidence.stored[0] = "invented".to_owned();
+    evidence.stored[0].id = "invented".to_owned();
     let at = evidence.targets[0].arrivals.remove("id-000").unwrap();
     evidence.targets[0].arrivals.insert("invented".to_owned(), at);
 
@@ -84,7 +90,7 @@ fn an_unknown_event_alone_is_a_fault() {
     evidence.targets[1].arrivals.insert("invented".to_owned(), START);
     assert!(!Audit::of(&evidence).is_clean());
     let mut evidence = perfect(2);
-    evidence.stored.push("invented".to_owned());
+    evidence.stored.push(both("invented"));
     assert!(!Audit::of(&evidence).is_clean());
 }
 
@@ -94,7 +100,7 @@ fn the_ledger_may_hold_nothing_twice_and_a_target_may() {
     evidence.targets[2].report.repeats = 7;
     evidence.targets[2].report.events += 7;
     assert!(Audit::of(&evidence).is_clean());
-    evidence.stored.push("id-001".to_owned());
+    evidence.stored.push(both("id-001"));
     let audit = Audit::of(&evidence);
     assert_eq!(audit.ledger.twice, ["id-001"]);
     assert!(!audit.is_clean());
@@ -118,7 +124,7 @@ fn bad_signatures_and_what_is_no_event_are_faults() {
 }
 
 #[test]
-fn waiting_starts_when_the_entry_is_visible() {
+fn waiting_starts_when_the_entry_happens() {
     let mut evidence = perfect(10);
     for made in &mut evidence.made {
         made.visible_at = START.plus(Duration::from_millis(60));
@@ -127,8 +133,49 @@ fn waiting_starts_when_the_entry_is_visible() {
 
     let audit = Audit::of(&evidence);
 
-    let expected = Spread { count: 10, p50: Some(Duration::from_millis(40)), p99: None };
-    assert_eq!(audit.targets[0].since_visible, expected);
+    let expected = Spread { count: 10, p50: Some(Duration::from_millis(100)), p99: None };
+    assert_eq!(audit.targets[0].since_made, expected);
+}
+
+#[test]
+fn either_route_has_to_show_what_it_was_to_show() {
+    for (spoil, is_clean) in [
+        ((|_| {}) as fn(&mut Evidence), true),
+        (|evidence| evidence.stored[0].by = By::Poll, false),
+        (|evidence| evidence.stored[0].by = By::Push, false),
+        (
+            |evidence| {
+                evidence.stored[0].by = By::Poll;
+                evidence.withheld = 1;
+            },
+            true,
+        ),
+        (|evidence| evidence.withheld = 1, false),
+    ] {
+        let mut evidence = perfect(9);
+        spoil(&mut evidence);
+        let audit = Audit::of(&evidence);
+        assert_eq!(audit.is_clean(), is_clean, "{:?}", audit.routes);
+    }
+}
+
+#[test]
+fn who_was_first_and_by_how_much_is_counted() {
+    let mut evidence = perfect(7);
+    for (stored, lead_ms) in evidence.stored.iter_mut().zip([-5, 900, 0, 300, 200]) {
+        stored.by = By::Both { lead_ms };
+    }
+    let found = Audit::of(&evidence).routes;
+    let expected = Routes {
+        both: 7,
+        push_first: 5,
+        poll_first: 1,
+        lead_ms: Some(300),
+        to_push: 7,
+        ..Routes::default()
+    };
+    assert_eq!(found, expected);
+    assert_eq!(Audit::of(&perfect(4)).routes.lead_ms, None, "too few to tell");
 }
 
 #[test]
