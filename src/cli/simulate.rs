@@ -75,8 +75,8 @@ pub struct Args {
     /// Push ten entries at once, or those of a minute
     #[arg(long)]
     push_batches: bool,
-    /// How pushes are made, such as shape=b, delay_seconds=2, duplicate_fraction=0.1 or
-    /// time_scale=3600 (12 hours of retries in 12 seconds); may be repeated
+    /// How pushes are made, such as `shape=b`, `delay_seconds=2`, `drop_fraction=0.1` or
+    /// `time_scale=3600` (12 hours of retries in 12 seconds); may be repeated
     #[arg(long, value_name = "KNOB=VALUE", value_parser = parse_knob)]
     push_knob: Vec<(String, Value)>,
     /// Workspace id, 32 hex digits
@@ -190,7 +190,7 @@ fn introduce(args: &Args, settings: &Settings, url: &str, made: usize) -> std::i
     writeln!(out, "[[source]]")?;
     writeln!(out, "name = \"simulated\"")?;
     writeln!(out, "workspace_id = {}", quoted(&workspace.id))?;
-    writeln!(out, "client_id = {}", quoted(&client_id))?;
+    writeln!(out, "client_id = {}", quoted(client_id))?;
     writeln!(out, "client_secret = {}", quoted(client_secret.expose()))?;
     writeln!(out, "base_url = {}", quoted(url))?;
     writeln!(out, "[source.poll]")?;

@@ -213,14 +213,7 @@ impl Cloud {
     #[must_use]
     pub fn insert(&self, entry: Entry) -> bool {
         let created_at = entry.created_at;
-        let place = {
-            let mut store = self.store();
-            if !store.insert(entry) {
-                return false;
-            }
-            store.made().len() - 1
-        };
-        let place = u32::try_from(place).expect("the store is bounded far below");
+        let Some(place) = self.store().insert(entry) else { return false };
         self.0.push.offer(place, created_at, self.clock().now(), &self.knobs().push);
         true
     }

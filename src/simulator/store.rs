@@ -40,15 +40,14 @@ pub struct Found<'a> {
 }
 
 impl Store {
-    /// Adds an entry; `false`, and nothing is added, when the store is full.
+    /// Adds an entry; its place in the order of making. `None`, and nothing is added, when
+    /// the store is full.
     #[must_use]
-    pub fn insert(&mut self, entry: Entry) -> bool {
-        let Some(place) = u32::try_from(self.made.len()).ok().filter(|_| !self.is_full()) else {
-            return false;
-        };
+    pub fn insert(&mut self, entry: Entry) -> Option<u32> {
+        let place = u32::try_from(self.made.len()).ok().filter(|_| !self.is_full())?;
         self.hidden.push(Reverse((entry.visible_at, place)));
         self.made.push(entry);
-        true
+        Some(place)
     }
 
     /// Whether [`MAX_ENTRIES`] are there.

@@ -111,13 +111,11 @@ fn packed(cloud: &Cloud, parcel: &Parcel, knobs: &PushKnobs) -> (String, Vec<u8>
 fn order(form: &Form, body: Vec<u8>, knobs: &PushKnobs) -> Order {
     let writing = Writing { two: knobs.two_signatures, is_bare: knobs.bare_signature };
     let key = form.key();
-    let bearer = |key: &Secret| match knobs.bearer_key {
-        true => format!("Bearer {}", key.expose()),
-        false => key.expose().to_owned(),
-    };
+    let scheme = if knobs.bearer_key { "Bearer " } else { "" };
+    let authorization = |key: &Secret| format!("{scheme}{}", key.expose());
     Order {
         url: form.destination.clone(),
-        authorization: key.as_ref().map(bearer),
+        authorization: key.as_ref().map(authorization),
         signatures: signatures(&form.secrets(), &body, writing),
         body,
         timeout: knobs.timeout(),

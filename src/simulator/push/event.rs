@@ -95,10 +95,8 @@ pub(super) fn challenge(
     now: Timestamp,
     knobs: &PushKnobs,
 ) -> Vec<u8> {
-    let source = match knobs.without_com {
-        true => "//global.api.greenlake.hpe.com/events",
-        false => "https://global.api.greenlake.hpe.com/events",
-    };
+    let scheme = if knobs.without_com { "" } else { "https:" };
+    let source = format!("{scheme}//global.api.greenlake.hpe.com/events");
     let event = json!({ "data": { "challengeRequest": text },
         "datacontenttype": "application/json", "id": id, "source": source,
         "specversion": "1.0", "subject": workspace.id, "time": now.to_rfc3339_secs(),

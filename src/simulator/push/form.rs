@@ -17,7 +17,6 @@ const SECRET: RangeInclusive<usize> = 4..=100;
 /// What an owner may set; a field that is not here is refused. Does not print.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "HPE's fields are what they are")]
 pub(super) struct Form {
     pub(super) name: String,
     pub(super) description: String,
@@ -90,9 +89,8 @@ impl Form {
             length("secondarySecret", &self.secondary_secret, &SECRET)?;
         }
         match self.auth_type.as_str() {
-            "" => {}
             "APIKey" if self.api_key.is_empty() => return Err("apiKey is missing".to_owned()),
-            "APIKey" => {}
+            "" | "APIKey" => {}
             "Oauth" => {
                 return Err("this simulator fetches no tokens: use APIKey, or the knob \
                             bearer_key with it"
@@ -172,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn with(name: &str, value: Value) -> Value {
+    fn with(name: &str, value: &Value) -> Value {
         let mut fields = json!({ "name": "a", "destination": "http://127.0.0.1:1/hook",
             "secret": "s3cr3tKey" });
         merge(&mut fields, json!({ name: value }));
@@ -198,7 +196,7 @@ mod tests {
             ("authType", json!("")),
             ("description", Value::Null),
         ] {
-            assert_eq!(refused(&with(name, value.clone())), None, "{name} {value}");
+            assert_eq!(refused(&with(name, &value)), None, "{name} {value}");
         }
         for (name, value, hint) in [
             ("name", json!(""), "1 to 50"),
@@ -222,14 +220,14 @@ mod tests {
             ("destination", json!("https://10.0.0.1/"), "own machine alone"),
             ("destination", json!("https://127.0.0.1/"), "plain HTTP"),
         ] {
-            let told = refused(&with(name, value.clone())).unwrap_or_default();
+            let told = refused(&with(name, &value)).unwrap_or_default();
             assert!(told.contains(hint), "{name} {value}: {told}");
         }
     }
 
     #[test]
     fn a_patch_changes_what_it_names() {
-        let form = Form::new(with("batching", json!(true)).to_string().as_bytes()).unwrap();
+        let form = Form::new(with("batching", &json!(true)).to_string().as_bytes()).unwrap();
         let rotated = form.patched(br#"{"secondarySecret":"another"}"#).unwrap();
         assert_eq!(rotated.secrets(), ["s3cr3tKey", "another"]);
         assert!(rotated.batching);

@@ -147,11 +147,12 @@ mod tests {
         assert_eq!(challenges, [10, 40, 160, 640]);
     }
 
+    type Move = fn(&mut Standing);
+
     #[test]
     fn every_status_moves_as_documented() {
         use Status::{Active, Disabled, Error, Pending, Warning};
         let now = Instant::now();
-        type Move = fn(&mut Standing);
         let answered: Move = Standing::verified;
         let unanswered: Move = |standing| standing.refused("no".to_owned());
         let failed: Move = |standing| standing.failed(1, Instant::now());

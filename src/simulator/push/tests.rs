@@ -186,9 +186,11 @@ async fn entries_are_pushed_signed_once_the_challenge_is_answered() {
         assert_eq!(headers.get("authorization"), None);
     }
     fixture.until("all are accepted", |f| f.cloud.pushed().accepted == 20).await;
-    let inbox = fixture.inbox.lock().unwrap();
-    assert_eq!((inbox.challenges.len(), inbox.rates_asked), (1, 1));
-    drop(inbox);
+    let asked = {
+        let inbox = fixture.inbox.lock().unwrap();
+        (inbox.challenges.len(), inbox.rates_asked)
+    };
+    assert_eq!(asked, (1, 1));
     assert_eq!(fixture.cloud.webhooks()[0]["endpointRateLimit"], 6_000);
     fixture.end().await;
 }

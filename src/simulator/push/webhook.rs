@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
+use crate::simulator::push::event::TYPE;
 use crate::simulator::push::form::Form;
 use crate::simulator::push::knobs::PushKnobs;
 use crate::simulator::push::post::{Heard, Sent};
@@ -150,9 +151,10 @@ impl Webhook {
         let shown = |delivery: &Delivery| {
             let Delivery { parcel, will_retry, at, sent, heard } = delivery;
             let at = at.to_rfc3339_millis();
-            let description = match parcel.is_batch {
-                true => format!("Batch of {} events", parcel.entries.len()),
-                false => crate::simulator::push::event::TYPE.to_owned(),
+            let description = if parcel.is_batch {
+                format!("Batch of {} events", parcel.entries.len())
+            } else {
+                TYPE.to_owned()
             };
             json!({ "id": sent.id, "type": "events/webhook-delivery", "subject": subject,
                 "httpResponseCode": heard.status.unwrap_or(0),

@@ -64,7 +64,7 @@ proptest! {
         let mut rest = all.iter();
         for now in moments {
             for entry in rest.by_ref().take(20) {
-                prop_assert!(store.insert(entry.clone()));
+                prop_assert!(store.insert(entry.clone()).is_some());
             }
             let inserted = all.len() - rest.len();
             let mut expected: Vec<(usize, &Entry)> = all[..inserted]
@@ -89,7 +89,7 @@ proptest! {
 fn nothing_is_found_beyond_the_result_window() {
     let mut store = Store::default();
     for entry in entries(&vec![(5, 0, false); RESULT_WINDOW + 1]) {
-        assert!(store.insert(entry));
+        assert!(store.insert(entry).is_some());
     }
     let mut asked = selection("");
     (asked.offset, asked.limit) = (RESULT_WINDOW - 3, 50);
@@ -102,7 +102,7 @@ fn nothing_is_found_beyond_the_result_window() {
 #[test]
 fn times_are_compared_in_whole_seconds() {
     let mut store = Store::default();
-    assert!(store.insert(entries(&[(5_720, 0, false)]).remove(0)));
+    assert!(store.insert(entries(&[(5_720, 0, false)]).remove(0)).is_some());
     for (from, until, is_found) in [
         (5_000, 6_000, true),
         (5_100, 6_000, false),
@@ -118,7 +118,7 @@ fn times_are_compared_in_whole_seconds() {
 #[test]
 fn an_entry_is_found_by_id_once_it_is_visible() {
     let mut store = Store::default();
-    assert!(store.insert(entries(&[(0, 500, false)]).remove(0)));
+    assert!(store.insert(entries(&[(0, 500, false)]).remove(0)).is_some());
     let id = "00000000000000000000";
     assert!(store.find(id, at(499)).is_none());
     assert!(store.find(id, at(500)).is_some());
