@@ -114,7 +114,7 @@ impl Closing {
         let mut notes = vec![
             "STORED→ is from the ledger's record to the target, MADE→ from when the entry was"
                 .to_owned(),
-            "made: mostly the cloud's time to push it (0 to 500 ms here), or the wait for a poll."
+            "made: the cloud's time to push it (0 to 500 ms here), or the wait for a poll."
                 .to_owned(),
         ];
         let seen = &self.figures.seen;
