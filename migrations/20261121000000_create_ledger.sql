@@ -9,7 +9,9 @@ CREATE TABLE ledger (
     -- everything does not bring a sequence out twice.
     next_sequence INTEGER NOT NULL,
     -- 1 while a daemon has it open: still 1 at start means that it did not stop cleanly.
-    in_use        INTEGER NOT NULL CHECK (in_use IN (0, 1))
+    in_use        INTEGER NOT NULL CHECK (in_use IN (0, 1)),
+    -- When somebody last asked whether it can be written; null before.
+    probed_us     INTEGER
 ) STRICT;
 
 -- One row: a source of the configuration, by its name.
@@ -30,6 +32,9 @@ CREATE TABLE source (
     quantile_us  INTEGER,
     -- Since when entries come later than the overlap; null while they do not.
     late_us      INTEGER,
+    -- Of those entries, how many were visible within each bound of the curve, a JSON array;
+    -- null before.
+    curve        TEXT CHECK (json_valid(curve)),
     -- Since when its webhook is taken, and how long after one route showed an entry the
     -- other one counts as having missed it; null without a webhook.
     push_since_us INTEGER,

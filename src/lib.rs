@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | 5 | [`cli`] |
 //! | 4 | [`app`] |
-//! | 3 | [`poll`], [`receive`], [`dispatch`], [`simulator`] |
+//! | 3 | [`poll`], [`receive`], [`dispatch`], [`simulator`], [`admin`] |
 //! | 2 | [`storage`], [`greenlake`] |
 //! | 1 | [`config`], [`telemetry`], [`transport`] |
 //! | 0 | [`model`] |
@@ -14,6 +14,7 @@
 //! Read it as the way of an event: [`poll`] asks [`greenlake`], or [`receive`] is sent it, [`storage`] keeps the
 //! event once and schedules its deliveries, [`dispatch`] carries it to every target.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -18,6 +18,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("docs/evidence.md", 120),
     ("docs/guarantees.md", 130),
     ("docs/hostile-targets.md", 80),
+    ("docs/metrics.md", 110),
     ("docs/out-of-scope.md", 120),
     ("docs/push.md", 130),
     ("migrations/README.md", 60),

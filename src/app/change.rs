@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::{Notify, watch};
@@ -32,10 +33,12 @@ pub(super) struct PollerSeat {
     wanted: Wanted<Polling>,
     /// Who gets a delivery of what it stores.
     targets: watch::Sender<Vec<String>>,
-    log: Arc<AuditLog>,
+    pub(super) log: Arc<AuditLog>,
     /// What `log` was made of.
     source: SourceConfig,
-    status: watch::Receiver<Status>,
+    pub(super) status: watch::Receiver<Status>,
+    /// Time since boot when it was made.
+    pub(super) since: Duration,
 }
 
 impl App {
@@ -60,6 +63,7 @@ impl App {
         }
         self.config = config;
         self.replace_inlets();
+        self.show();
         Ok(difference)
     }
 
@@ -164,8 +168,8 @@ impl App {
         let (part, status) = self.polling(&how, push);
         let wanted = self.seat(part, how);
         let (log, source) = (Arc::clone(log), source.clone());
-        let name = source.name.clone();
-        self.pollers.insert(name, PollerSeat { wanted, targets, log, source, status });
+        let (name, since) = (source.name.clone(), self.clock.uptime());
+        self.pollers.insert(name, PollerSeat { wanted, targets, log, source, status, since });
     }
 
     fn polling(&self, how: &HowToPoll, push: Arc<Notify>) -> (Polling, watch::Receiver<Status>) {

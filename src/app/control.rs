@@ -34,9 +34,16 @@ impl Watch {
     }
 }
 
+/// Why the last configuration was not taken, in a line; `None` when it was.
+pub(super) type Refused = Option<String>;
+
 /// Changes a running [`App`](crate::app::App). Clones change the same.
 #[derive(Clone, Debug)]
-pub struct Control(pub(super) mpsc::Sender<Order>);
+pub struct Control {
+    pub(super) orders: mpsc::Sender<Order>,
+    /// Told by whoever reads configurations.
+    pub(super) refused: watch::Sender<Refused>,
+}
 
 impl Control {
     /// Has the app run as `config` says from now on, and tells what that changed. What is
@@ -49,7 +56,7 @@ impl Control {
     pub async fn change(&self, config: Config) -> anyhow::Result<Difference> {
         let stopping = "it is stopping";
         let (answer, answered) = oneshot::channel();
-        self.0.send((config, answer)).await.ok().context(stopping)?;
+        self.orders.send((config, answer)).await.ok().context(stopping)?;
         answered.await.context(stopping)?
     }
 }

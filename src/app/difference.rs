@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Config, PollConfig, SourceConfig, StorageConfig, TargetConfig};
+use crate::config::{AdminConfig, Config, PollConfig, SourceConfig, StorageConfig, TargetConfig};
 
 /// What has to be done so that what runs is as a new configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Difference {
     pub keep: bool,
     /// `log.filter` is another one.
     pub log_filter: bool,
+    /// `admin.token` is another one.
+    pub admin_token: bool,
     /// Keys that changed and wait for a restart.
     pub waiting: Vec<&'static str>,
 }
@@ -46,8 +48,14 @@ pub struct NeedsRestart;
 /// events would go into one and deliveries come out of the other.
 pub(super) fn difference(old: &Config, new: &Config) -> Result<Difference, NeedsRestart> {
     // A section more has to be looked at here.
-    let Config { storage: StorageConfig { path, keep, min_free }, sources, targets, receiver, log } =
-        new;
+    let Config {
+        storage: StorageConfig { path, keep, min_free },
+        sources,
+        targets,
+        receiver,
+        admin,
+        log,
+    } = new;
     if *path != old.storage.path {
         return Err(NeedsRestart);
     }
@@ -58,12 +66,19 @@ pub(super) fn difference(old: &Config, new: &Config) -> Result<Difference, Needs
     if *receiver != old.receiver {
         waiting.push("receiver");
     }
+    let [before, after] = [&old.admin, admin].map(|admin| admin.as_ref());
+    let address = |admin: &AdminConfig| admin.listen;
+    let stays = before.map(address) == after.map(address);
+    if !stays {
+        waiting.push("admin.listen");
+    }
     let has_other_floor = *min_free != old.storage.min_free;
     Ok(Difference {
         sources: moves(&enabled_sources(&old.sources), &enabled_sources(sources), has_other_floor),
         targets: moves(&enabled_targets(&old.targets), &enabled_targets(targets), false),
         keep: *keep != old.storage.keep,
         log_filter: log.filter != old.log.filter,
+        admin_token: stays && before != after,
         waiting,
     })
 }
@@ -130,7 +145,11 @@ impl fmt::Display for Difference {
         let mut parts = Vec::new();
         self.sources.tell("sources", &mut parts);
         self.targets.tell("targets", &mut parts);
-        for (is_changed, key) in [(self.keep, "storage.keep"), (self.log_filter, "log.filter")] {
+        for (is_changed, key) in [
+            (self.keep, "storage.keep"),
+            (self.admin_token, "admin.token"),
+            (self.log_filter, "log.filter"),
+        ] {
             if is_changed {
                 parts.push(format!("{key} changed"));
             }
@@ -216,6 +235,23 @@ filter = \"info\"
         let json = old_with("filter = \"info\"", "filter = \"info\"\nformat = \"json\"");
         let found = difference(&parse(OLD), &json).unwrap();
         assert_eq!(found, Difference { waiting: vec!["log.format"], ..Difference::default() });
+    }
+
+    #[test]
+    fn another_token_is_taken_and_another_address_waits_for_a_restart() {
+        let with = |lines: &str| parse(&format!("{OLD}[admin]\n{lines}\n"));
+        let token = "token = \"a-token-of-some-length\"";
+        let told = |old: &Config, new: &Config| {
+            let found = difference(old, new).unwrap();
+            (found.to_string(), found.waiting)
+        };
+        let now = ("admin.token changed".to_owned(), vec![]);
+        assert_eq!(told(&with(""), &with(token)), now);
+        assert_eq!(told(&with(token), &with("token = \"another-of-some-length\"")), now);
+        let waits = ("nothing changed".to_owned(), vec!["admin.listen"]);
+        assert_eq!(told(&parse(OLD), &with(token)), waits);
+        assert_eq!(told(&with(token), &with("listen = \"127.0.0.1:9\"")), waits);
+        assert_eq!(told(&with(token), &parse(OLD)), waits);
     }
 
     #[test]

@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::reload::{Refused, Reloader};
+use crate::app::control::Refused;
+use crate::app::reload::Reloader;
 use crate::app::{App, RequestBudget, Watch};
 use crate::config::Loaded;
 use crate::model::clock::Clock;
@@ -125,7 +127,7 @@ async fn starting<T>(start: impl Future<Output = T>) -> T {
 
 /// Tells systemd how things stand, and pings its watchdog as long as the ledger answers.
 /// Never ends.
-async fn report(watch: Watch, mut refused: Refused, clock: &Clock) {
+async fn report(watch: Watch, mut refused: watch::Receiver<Refused>, clock: &Clock) {
     let watchdog = sd_notify::watchdog_enabled();
     let every = watchdog.map_or(STATUS_EVERY, |limit| (limit / 3).min(STATUS_EVERY));
     let mut tick = tokio::time::interval(every.max(Duration::from_millis(100)));

@@ -9,6 +9,7 @@ mod change;
 mod control;
 mod difference;
 pub mod lifecycle;
+mod observing;
 mod parts;
 mod polling;
 mod receiving;
@@ -26,15 +27,17 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Door;
 use crate::app::change::{PollerSeat, WorkerSeat};
 use crate::app::control::{ORDERS_MAX, Order, Statuses};
+use crate::app::observing::Seen;
 use crate::app::parts::Upkeep;
 use crate::app::schedule::Crons;
 use crate::app::seat::{Part, Wanted, occupy};
 use crate::config::{Config, TargetConfig};
 use crate::model::clock::Clock;
 use crate::model::event::Route;
-use crate::receive::Inlets;
+use crate::receive::{Inlets, PushTally};
 use crate::storage::Ledger;
 
 pub use control::{Control, Watch};
@@ -57,6 +60,12 @@ pub struct App {
     receiver_at: Option<SocketAddr>,
     /// By the source's name: what rings when a push comes.
     bells: BTreeMap<String, Arc<Notify>>,
+    /// By the source's name: what came to its webhook.
+    tallies: BTreeMap<String, Arc<PushTally>>,
+    /// Who may ask how things stand; `None` without an admin listener.
+    door: Option<Door>,
+    /// What can be told to whoever asks.
+    seen: watch::Sender<Seen>,
     upkeep: Wanted<Upkeep>,
     /// Tell every worker that new deliveries are there.
     nudges: watch::Sender<Vec<Arc<Notify>>>,
@@ -71,8 +80,8 @@ pub struct App {
 type Start = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 impl App {
-    /// Opens the ledger and makes pollers, workers and the receiver ready. Nothing runs yet; no request
-    /// has been sent.
+    /// Opens the ledger and makes pollers, workers and listeners ready. Nothing runs yet; no
+    /// request has been sent.
     ///
     /// # Errors
     /// When the ledger is refused, or a source's or target's client cannot be made.
@@ -92,16 +101,20 @@ impl App {
             inlets: None,
             receiver_at: None,
             bells: BTreeMap::new(),
+            tallies: BTreeMap::new(),
+            door: None,
+            seen: watch::Sender::default(),
             upkeep: watch::Sender::default(),
             nudges: watch::Sender::default(),
             statuses: watch::Sender::default(),
             ready: Vec::new(),
             orders,
-            control: Control(control),
+            control: Control { orders: control, refused: watch::Sender::default() },
         };
         app.upkeep = app.seat(Upkeep(app.ledger.clone()), config.storage.keep);
         app.change(config).await?;
         app.bind_receiver().await?;
+        app.bind_admin()?;
         Ok(app)
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, wanting};
 use crate::config::{Config, SourceConfig, TargetConfig};
 use crate::model::event::Route;
-use crate::receive::{Inlet, Polled, Receiver, Wake};
+use crate::receive::{Inlet, Polled, PushTally, Receiver, Wake};
 use crate::storage::Ledger;
 
 impl App {
@@ -48,6 +48,11 @@ impl App {
         Arc::clone(self.bells.entry(source.to_owned()).or_default())
     }
 
+    /// What counts the pushes of a source.
+    fn tally(&mut self, source: &str) -> Arc<PushTally> {
+        Arc::clone(self.tallies.entry(source.to_owned()).or_default())
+    }
+
     /// What tells every worker that new deliveries are there.
     pub(super) fn wake(&self) -> Wake {
         let nudges = self.nudges.subscribe();
@@ -72,6 +77,7 @@ impl App {
             ledger: self.ledger.clone(),
             wake: self.wake(),
             nudge: push.nudge.then(|| self.bell(&source.name)),
+            tally: self.tally(&source.name),
             push,
         })
     }

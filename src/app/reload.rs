@@ -13,6 +13,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use crate::app::control::Refused;
 use crate::app::lifecycle::tell;
 use crate::app::{Control, Difference};
 use crate::config::{Config, Environment, Faults, Loaded};
@@ -22,26 +23,22 @@ use crate::telemetry::log::LogFilter;
 /// network that is away, must not hold up the next signal for ever.
 const READ_MAX: Duration = Duration::from_secs(30);
 
-/// Why the last configuration was not taken, in a line; `None` when it was.
-pub(super) type Refused = watch::Receiver<Option<String>>;
-
 /// Reads the configuration again when it is told to.
 pub(super) struct Reloader {
     path: PathBuf,
     control: Control,
     filter: LogFilter,
-    refused: watch::Sender<Option<String>>,
 }
 
 impl Reloader {
     /// Reads the file at `path`, has the app changed by `control` and the log by `filter`.
     pub(super) fn new(path: PathBuf, control: Control, filter: LogFilter) -> Self {
-        Self { path, control, filter, refused: watch::Sender::default() }
+        Self { path, control, filter }
     }
 
     /// Why the last configuration was not taken.
-    pub(super) fn refused(&self) -> Refused {
-        self.refused.subscribe()
+    pub(super) fn refused(&self) -> watch::Receiver<Refused> {
+        self.control.refused.subscribe()
     }
 
     /// Reloads at each signal; signals that come meanwhile are one. Never ends.
@@ -53,7 +50,7 @@ impl Reloader {
             }
             let refused = self.reload().await.err().map(|error| told(&error));
             tell(&[NotifyState::Ready]);
-            self.refused.send_replace(refused);
+            self.control.refused.send_replace(refused);
         }
         std::future::pending::<()>().await;
     }

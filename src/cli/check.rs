@@ -86,6 +86,10 @@ fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::
     writeln!(out, "{} is valid", loaded.path.display())?;
     writeln!(out, "  sources   {}", listed(&sources))?;
     writeln!(out, "  targets   {}", listed(&targets))?;
+    if let Some(admin) = &config.admin {
+        let asks = if admin.token.is_some() { "with a token" } else { "for everybody here" };
+        writeln!(out, "  admin     http://{} {asks}", admin.listen)?;
+    }
     writeln!(out, "  warnings  {}", loaded.warnings.len())
 }
 
@@ -153,6 +157,23 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         let err = String::from_utf8(err).unwrap();
         assert!(err.lines().all(|line| line.starts_with("warning: config.toml:")), "{err}");
+    }
+
+    #[test]
+    fn who_may_ask_is_told_without_the_token() {
+        for (line, expected) in [
+            ("", "\n  admin     http://127.0.0.1:8481 for everybody here\n"),
+            (
+                "listen = \"[::1]:9\"\ntoken = \"a-planted-token-1234\"",
+                "\n  admin     http://[::1]:9 with a token\n",
+            ),
+        ] {
+            let text = format!("{}\n[admin]\n{line}\n", include_str!("../../config.toml"));
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            tell_valid(&load(&text).unwrap(), &mut out, &mut err).unwrap();
+            let told = String::from_utf8(out).unwrap();
+            assert!(told.contains(expected) && !told.contains("planted"), "{told}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fmt::Write as _;
 
 use crate::config::address::shown;
-use crate::config::inbound::{PushConfig, ReceiverConfig};
+use crate::config::inbound::{AdminConfig, PushConfig, ReceiverConfig};
 use crate::config::names::Named;
 use crate::config::quantity::{shown_duration, shown_rate, shown_size};
 use crate::config::secret::MASK;
@@ -30,6 +30,9 @@ pub fn effective(config: &Config) -> String {
     }
     if let Some(receiver) = &config.receiver {
         page.receiver(receiver);
+    }
+    if let Some(admin) = &config.admin {
+        page.admin(admin);
     }
     page.head("[log]");
     page.text("format", &config.log.format.name());
@@ -103,6 +106,14 @@ impl Page {
             self.line("tls", &format!("{{ cert = {cert}, key = {key} }}"));
         }
         self.line("behind_proxy", &receiver.behind_proxy);
+    }
+
+    fn admin(&mut self, admin: &AdminConfig) {
+        self.head("[admin]");
+        self.text("listen", &admin.listen);
+        if admin.token.is_some() {
+            self.text("token", &MASK);
+        }
     }
 
     fn poll(&mut self, poll: &PollConfig) {

@@ -1,4 +1,5 @@
-//! What comes to us: the receiver's socket, and what a source's webhook is taken by.
+//! What comes to us: the receiver's socket, what a source's webhook is taken by, and the
+//! socket for people and probes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,16 @@ pub struct ReceiverConfig {
     pub tls: Option<TlsFiles>,
     /// Whether a proxy stands in front that speaks TLS to the outside.
     pub behind_proxy: bool,
+}
+
+/// `[admin]`: where people and probes ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What requests must carry as a bearer token, all but `/healthz`; does not print.
+    /// `None` only where `listen` is a loopback address: nothing is asked for.
+    pub token: Option<Secret>,
 }
 
 /// A certificate and its key, in PEM.

@@ -16,6 +16,7 @@ mod notes;
 mod quantity;
 mod read;
 mod reader;
+mod schedule;
 pub mod secret;
 mod secret_source;
 pub mod sections;
@@ -25,7 +26,7 @@ pub use ca_file::CaFile;
 pub use effective::effective;
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Place};
-pub use inbound::{Foreign, PushConfig, ReceiverConfig, TlsFiles};
+pub use inbound::{AdminConfig, Foreign, PushConfig, ReceiverConfig, TlsFiles};
 pub use load::{DEFAULT_PATHS, Loaded, known_keys};
 pub use secret::{Redactor, Secret};
 pub use sections::{

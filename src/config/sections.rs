@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::ca_file::CaFile;
-use crate::config::inbound::{PushConfig, ReceiverConfig};
+use crate::config::inbound::{AdminConfig, PushConfig, ReceiverConfig};
 use crate::config::secret::Secret;
 use crate::model::address::AddressPolicy;
 use crate::model::event::Route;
@@ -26,6 +26,8 @@ pub struct Config {
     pub targets: Vec<TargetConfig>,
     /// `[receiver]`; there whenever a source has a `[source.push]`, and only then.
     pub receiver: Option<ReceiverConfig>,
+    /// `[admin]`; `None`: nobody can ask how things stand.
+    pub admin: Option<AdminConfig>,
     /// `[log]`
     pub log: LogConfig,
 }

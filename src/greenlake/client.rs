@@ -122,6 +122,12 @@ impl AuditLog {
         self.server.offset()
     }
 
+    /// Time since boot at which the access token in hand dies; `None` when there is none.
+    #[must_use]
+    pub fn token_dies_at(&self) -> Option<Duration> {
+        self.tokens.dies_at()
+    }
+
     /// The terms to narrow a question by, one request each: what they let through is
     /// together all that is wanted, and nothing comes twice. Never empty; one empty term
     /// where a single request will do.

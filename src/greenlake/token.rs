@@ -71,6 +71,8 @@ pub(crate) struct Tokens {
     redactor: Redactor,
     clock: Clock,
     state: Mutex<State>,
+    /// Time since boot at which the token in hand dies, in microseconds; 0: there is none.
+    dies_at: AtomicU64,
     /// Requests that have ended, well or badly. Callers that were waiting for one share
     /// its failure instead of repeating it.
     ended: AtomicU64,
@@ -109,8 +111,8 @@ impl Tokens {
             .set_token_uri(TokenUrl::from_url(source.token_url.clone()));
         let client_id = source.client_id.clone();
         let redactor = redactor(source);
-        let (state, ended) = (Mutex::default(), AtomicU64::new(0));
-        Self { exchange, oauth, client_id, redactor, clock, state, ended }
+        let (state, ended, dies_at) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
+        Self { exchange, oauth, client_id, redactor, clock, state, dies_at, ended }
     }
 
     /// Masks what a server may repeat: the secrets, and those of before.
@@ -146,10 +148,24 @@ impl Tokens {
 
         let granted = self.request().await;
         self.ended.fetch_add(1, Ordering::SeqCst);
-        match granted {
+        let token = match granted {
             Ok(grant) => state.hold(&grant, now),
             Err(fault) => state.fail(fault, self.clock.uptime()),
-        }
+        };
+        self.note(&state);
+        token
+    }
+
+    /// Time since boot at which the token in hand dies; `None` when there is none.
+    pub(crate) fn dies_at(&self) -> Option<Duration> {
+        let micros = self.dies_at.load(Ordering::SeqCst);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    /// For those who only want to look, and must not wait for a request.
+    fn note(&self, state: &State) {
+        let dies_at = state.held.as_ref().map_or(0, |held| held.dies_at.as_micros());
+        self.dies_at.store(u64::try_from(dies_at).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Forgets `token` after the source refused it. Another token that is held by now
@@ -158,6 +174,7 @@ impl Tokens {
         let mut state = self.state.lock().await;
         if state.held.as_ref().is_some_and(|held| held.token.serial == token.serial) {
             state.held = None;
+            self.note(&state);
         }
     }
 

@@ -32,6 +32,11 @@ pub const LEARN_EVERY_SECS: i64 = 3_600;
 /// The quantile that the overlap follows, in thousandths.
 pub const TRACKED: u32 = 995;
 
+/// Bounds of the curve as it is kept and shown, in seconds: from a poll a second to the
+/// deepest sweep.
+pub const CURVE_BOUNDS: [u64; 16] =
+    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 21_600, 86_400, 604_800];
+
 /// What is known of the moment at which one entry became visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighted {
@@ -169,6 +174,16 @@ impl Curve {
         (self.lower.len() - self.lower.partition_point(|at_least| *at_least <= micros)) as u64
     }
 
+    /// How many entries were visible within each of [`CURVE_BOUNDS`], by their upper ends.
+    #[must_use]
+    pub fn within(&self) -> Vec<u64> {
+        let count = |secs: &u64| {
+            let bound = secs.saturating_mul(SECOND.unsigned_abs());
+            self.sorted.partition_point(|at_most| at_most.unsigned_abs() <= bound) as u64
+        };
+        CURVE_BOUNDS.iter().map(count).collect()
+    }
+
     /// The lateness that `per_mille` thousandths of the entries did not exceed, in
     /// microseconds (nearest rank); `None` when there are fewer than [`needed`].
     #[must_use]
@@ -209,6 +224,8 @@ pub struct Learnt {
     pub swept: u64,
     /// Since when entries come later than the overlap; `None`: they do not.
     pub late_since: Option<Timestamp>,
+    /// How many of them were visible within each of [`CURVE_BOUNDS`]; empty: not known.
+    pub within: Vec<u64>,
 }
 
 /// The learnt overlap that follows `current` once `curve` is known, in seconds.

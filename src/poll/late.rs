@@ -41,6 +41,7 @@ pub fn learn(overlap: Overlap, before: Option<&Learnt>, curve: &Curve, now: Time
         quantile: curve.quantile(TRACKED),
         swept: curve.swept(),
         late_since: is_late(curve, overlap_secs).then(|| since.unwrap_or(now)),
+        within: curve.within(),
     }
 }
 

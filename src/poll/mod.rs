@@ -51,7 +51,7 @@ pub use dry::DryRun;
 pub use due::stagger;
 pub use past::Past;
 pub use poller::{Bells, Poller, Status, Timing};
-pub use report::{Problem, Reason, RunReport};
+pub use report::{Problem, REQUEST_OUTCOMES, RUN_OUTCOMES, Reason, RunReport, Tally};
 pub use scanner::{ScanSettings, Scanner, Tell, Wake};
 
 /// The audit log of one source, as a poller sees it.

@@ -17,7 +17,7 @@ use crate::model::lateness::Learnt;
 use crate::model::timestamp::Timestamp;
 use crate::poll::due::{NextRun, next_due, pause, phase, stagger};
 use crate::poll::past::Past;
-use crate::poll::report::{Problem, Reason, RunReport};
+use crate::poll::report::{Problem, Reason, RunReport, Tally, add};
 use crate::poll::scanner::{ScanSettings, Scanner};
 use crate::poll::{Keep, Log, PollError};
 
@@ -100,6 +100,10 @@ pub struct Status {
     pub runs: u64,
     /// Requests sent since the program started.
     pub requests: u64,
+    /// What the runs came to: [`RUN_OUTCOMES`](crate::poll::RUN_OUTCOMES).
+    pub run_outcomes: Tally,
+    /// What the requests came to: [`REQUEST_OUTCOMES`](crate::poll::REQUEST_OUTCOMES).
+    pub request_outcomes: Tally,
     /// How far the reading of the past has come; `None`: there is none to read.
     pub past: Option<Past>,
     /// What the learnt overlap is, and on how many entries it rests; `None` before it was
@@ -281,6 +285,9 @@ impl<L: Log, K: Keep> Poller<L, K> {
             status.runs += 1;
             status.new += report.new;
             status.requests += u64::from(report.requests);
+            let outcome = report.problem.as_ref().map_or("complete", |p| p.reason.as_str());
+            *status.run_outcomes.entry(outcome).or_default() += 1;
+            add(&mut status.request_outcomes, &report.outcomes);
             status.problem = report.problem;
             status.past = past;
             status.learnt = learnt;

@@ -1,5 +1,6 @@
 //! What a run came to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -86,11 +87,50 @@ impl Problem {
     }
 }
 
+/// How often something came to each outcome, in one word.
+pub type Tally = BTreeMap<&'static str, u64>;
+
+/// Outcomes of a run: `complete`, or why it is partial.
+pub const RUN_OUTCOMES: [&str; 13] = [
+    "complete",
+    Reason::Budget.as_str(),
+    Reason::Stopped.as_str(),
+    Reason::Throttled.as_str(),
+    Reason::AuthFailed.as_str(),
+    Reason::Forbidden.as_str(),
+    Reason::Rejected.as_str(),
+    Reason::Unavailable.as_str(),
+    Reason::Unreadable.as_str(),
+    Reason::Contradictory.as_str(),
+    Reason::Incomplete.as_str(),
+    Reason::NoRoom.as_str(),
+    Reason::LedgerBusy.as_str(),
+];
+
+/// Outcomes of a request, as `poll_log` has them.
+pub const REQUEST_OUTCOMES: [&str; 13] = [
+    "first_start",
+    "clock",
+    "complete",
+    "page",
+    "split",
+    "outside",
+    Reason::Contradictory.as_str(),
+    Reason::Throttled.as_str(),
+    Reason::AuthFailed.as_str(),
+    Reason::Forbidden.as_str(),
+    Reason::Rejected.as_str(),
+    Reason::Unavailable.as_str(),
+    Reason::Unreadable.as_str(),
+];
+
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunReport {
     /// Requests sent to the audit log.
     pub requests: u32,
+    /// What those that were logged came to.
+    pub outcomes: Tally,
     /// Events stored for the first time.
     pub new: u64,
     /// Events that were there already.
@@ -114,8 +154,10 @@ pub struct RunReport {
 impl RunReport {
     /// Both together: counts add up, the state is that after `next`.
     #[must_use]
-    pub fn followed_by(self, next: Self) -> Self {
+    pub fn followed_by(mut self, next: Self) -> Self {
+        add(&mut self.outcomes, &next.outcomes);
         Self {
+            outcomes: self.outcomes,
             requests: self.requests.saturating_add(next.requests),
             new: self.new + next.new,
             known: self.known + next.known,
@@ -124,6 +166,13 @@ impl RunReport {
             quarantined: self.quarantined + next.quarantined,
             ..next
         }
+    }
+}
+
+/// Adds up what is counted by outcome.
+pub(super) fn add(sum: &mut Tally, more: &Tally) {
+    for (outcome, count) in more {
+        *sum.entry(outcome).or_default() += count;
     }
 }
 

@@ -112,7 +112,8 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         }
     }
 
-    pub(super) async fn log_row(&self, row: PollRequest) -> Result<(), Trouble> {
+    pub(super) async fn log_row(&mut self, row: PollRequest) -> Result<(), Trouble> {
+        *self.report.outcomes.entry(row.outcome).or_default() += 1;
         Ok(self.scanner.keep.log_request(&self.scanner.settings.name, row).await?)
     }
 }

@@ -60,6 +60,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         // Newest first; reversing keeps the source's order among ties.
         events.extend(page.into_iter().rev());
         events.sort_by_key(|event| event.occurred_at);
+        *self.report.outcomes.entry(request.outcome).or_default() += 1;
         let settings = &self.scanner.settings;
         let is_sweep = request.tier.is_sweep();
         let ingest = Ingest {

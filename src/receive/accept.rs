@@ -26,8 +26,8 @@ use crate::receive::decode::{Message, Parcel, read, read_challenge};
 use crate::receive::desk::Desk;
 use crate::receive::inlet::Open;
 use crate::receive::permission;
-use crate::receive::seats::Seat;
 use crate::storage::{Ingest, PushRequest, Request as Brought, SignedBy};
+use crate::transport::Seat;
 
 /// How long an answer waits for the commit. It may still come: then the repeat is known.
 const COMMIT_MAX: Duration = Duration::from_secs(30);
@@ -39,10 +39,22 @@ pub(super) async fn accept(
     Extension(seat): Extension<Seat>,
     request: Request,
 ) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let Some(open) = desk.find(parts.uri.path()) else {
+    let Some(open) = desk.find(request.uri().path()) else {
         return Answer::NotFound.into_response();
     };
+    let response = respond(&desk, &open, peer, &seat, request).await;
+    open.inlet.tally.count(response.status());
+    response
+}
+
+async fn respond(
+    desk: &Desk,
+    open: &Open,
+    peer: SocketAddr,
+    seat: &Seat,
+    request: Request,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
     match parts.method {
         Method::POST => {}
         Method::OPTIONS => return permission::answer(&open.inlet.push.origins, &parts.headers),
@@ -55,8 +67,8 @@ pub(super) async fn accept(
     let _busy = seat.busy();
     let peer = sender(&parts.headers, peer.ip(), desk.is_behind_proxy);
     let call = Call {
-        desk: &desk,
-        open: &open,
+        desk,
+        open,
         headers: &parts.headers,
         body: &held.bytes,
         received_at: desk.clock.now(),
@@ -190,6 +202,7 @@ impl Call<'_> {
             Err(_) => return self.put_off("the ledger did not answer in time"),
         };
         self.open.tell_stored(Ok(()));
+        inlet.tally.add_new(ingested.new);
         if ingested.new > 0 {
             (inlet.wake)();
             inlet.nudge.iter().for_each(|nudge| nudge.notify_one());

@@ -10,6 +10,7 @@ use crate::config::{ApiVersion, Foreign, PushConfig, SourceConfig};
 use crate::greenlake::Listed;
 use crate::receive::authenticate::Stranger;
 use crate::receive::decode::Reading;
+use crate::receive::tally::PushTally;
 use crate::storage::{Ledger, SignedBy};
 
 /// Called after a commit that brought new events.
@@ -38,6 +39,8 @@ pub struct Inlet {
     pub wake: Wake,
     /// Makes a poll of this source due; `None`: pushes nudge nobody.
     pub nudge: Option<Arc<Notify>>,
+    /// Counts what came to this source's webhooks, this one and those before it.
+    pub tally: Arc<PushTally>,
 }
 
 /// What polling of a source shows.

@@ -1,6 +1,6 @@
 //! Way in, pushed: takes what GreenLake's webhooks send, and answers its challenges.
 //!
-//! Floor 3. The way of a request: `listen` (socket, TLS, time for the head) → `seats` (so
+//! Floor 3. The way of a request: [`crate::transport`] (socket, TLS, time for the head, so
 //! many connections) → `accept` (path, method) → `body` (size, time, room) →
 //! `authenticate` (signature over the raw bytes, key) → `decode` (a challenge, or events) →
 //! the ledger → `answer`. What stays true:
@@ -23,11 +23,10 @@ mod challenge;
 mod decode;
 mod desk;
 mod inlet;
-mod listen;
 mod permission;
 mod rows;
-mod seats;
 mod silence;
+mod tally;
 mod tls;
 
 use std::fmt;
@@ -42,17 +41,20 @@ use crate::config::ReceiverConfig;
 use crate::model::clock::Clock;
 use crate::receive::accept::accept;
 use crate::receive::desk::Desk;
-use crate::receive::listen::serve;
 use crate::receive::rows::{Rows, Written};
-use crate::receive::seats::{SEATS, Seats};
 use crate::receive::silence::Ears;
 use crate::receive::tls::Certificate;
 use crate::storage::Ledger;
+use crate::transport::{Seats, serve};
 
 pub use desk::Inlets;
 pub use inlet::{Inlet, Polled, Wake};
 pub use silence::{HEARD_TYPE, SILENT_TYPE};
+pub use tally::{PUSH_STATUSES, PushTally};
 pub use tls::TlsError;
+
+/// Connections at once. GreenLake needs a handful.
+const SEATS: usize = 256;
 
 /// Why nothing is received.
 #[derive(Debug, thiserror::Error)]

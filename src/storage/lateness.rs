@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
-use crate::model::lateness::{Curve, Learnt, Sample};
+use crate::model::lateness::{CURVE_BOUNDS, Curve, Learnt, Sample};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::filter::HistoryFilter;
@@ -24,7 +25,7 @@ pub(super) async fn replace(
     sqlx::query(
         "UPDATE source
          SET learnt_us = $2, overlap_us = $3, entries = $4, swept = $5, quantile_us = $6,
-             late_us = $7
+             late_us = $7, curve = $8
          WHERE id = $1",
     )
     .bind(source_id)
@@ -34,6 +35,7 @@ pub(super) async fn replace(
     .bind(i64::try_from(learnt.swept).unwrap_or(i64::MAX))
     .bind(learnt.quantile)
     .bind(learnt.late_since.map(Timestamp::micros))
+    .bind(json!(learnt.within).to_string())
     .execute(connection)
     .await?;
     Ok(())
@@ -50,7 +52,7 @@ impl Reader {
         source: Option<&str>,
     ) -> Result<Vec<(String, Learnt)>, StorageError> {
         let rows = sqlx::query(
-            "SELECT name, learnt_us, overlap_us, entries, swept, quantile_us, late_us
+            "SELECT name, learnt_us, overlap_us, entries, swept, quantile_us, late_us, curve
              FROM source
              WHERE learnt_us IS NOT NULL AND ($1 IS NULL OR name = $1)
              ORDER BY name",
@@ -116,6 +118,10 @@ impl Ledger {
 
 fn learnt_row(row: &SqliteRow) -> Result<(String, Learnt), sqlx::Error> {
     let late: Option<i64> = row.try_get(6)?;
+    let curve: Option<String> = row.try_get(7)?;
+    // One with other bounds, or none, is made anew within the hour.
+    let within: Vec<u64> =
+        curve.and_then(|curve| serde_json::from_str(&curve).ok()).unwrap_or_default();
     let learnt = Learnt {
         at: Timestamp::from_micros(row.try_get(1)?),
         overlap_secs: Timestamp::from_micros(row.try_get(2)?).secs(),
@@ -123,6 +129,7 @@ fn learnt_row(row: &SqliteRow) -> Result<(String, Learnt), sqlx::Error> {
         swept: row.try_get::<i64, _>(4)?.unsigned_abs(),
         quantile: row.try_get(5)?,
         late_since: late.map(Timestamp::from_micros),
+        within: if within.len() == CURVE_BOUNDS.len() { within } else { Vec::new() },
     };
     Ok((row.try_get(0)?, learnt))
 }

@@ -1,3 +1,5 @@
+mod figures;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -861,7 +863,9 @@ async fn lateness_is_kept_with_both_ends_and_of_the_first_answer_only() {
         quantile: None,
         swept: 1,
         late_since: Some(Timestamp::from_secs(second)),
+        within: curve.within(),
     };
+    assert_eq!(learnt.within, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2]);
     f.ledger.ingest(Ingest { learnt: Some(learnt.clone()), ..ingest(&[]) }).await.unwrap();
     assert_eq!(f.ledger.find_learnt(&source).await.unwrap(), Some(learnt));
 }

@@ -82,6 +82,25 @@ impl Ledger {
             .await
     }
 
+    /// Checks that something can be written to the disk, by writing a little.
+    ///
+    /// # Errors
+    /// When nothing can.
+    pub async fn probe(&self) -> Result<(), StorageError> {
+        let now = self.shared.clock.now();
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("UPDATE ledger SET probed_us = $1")
+                        .bind(now.micros())
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// Checks that the database answers: for the watchdog.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The built binary against a simulated cloud and sinks, over real sockets. One file a
 //! behaviour.
 
+mod admin;
 mod bad_input;
 mod bad_network;
 mod both_routes;

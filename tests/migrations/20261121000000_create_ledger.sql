@@ -1,6 +1,7 @@
 -- A small ledger as version 0.1.0 leaves it: one event delivered, one on its way, one buried.
 
-INSERT INTO ledger (id, created_us, next_sequence, in_use) VALUES (1, 1795219200000000, 4, 0);
+INSERT INTO ledger (id, created_us, next_sequence, in_use, probed_us)
+VALUES (1, 1795219200000000, 4, 0, 1795219300000000);
 
 INSERT INTO source (id, name, start_us, watermark_us, learnt_us, overlap_us, entries, swept,
                     quantile_us, late_us, push_since_us, horizon_us, heard_us, heard_sequence,

@@ -3,6 +3,7 @@
 //! A value that is wrong is told and replaced by its default, so that reading goes on
 //! and every fault is found in one pass.
 
+mod admin;
 mod headers;
 mod poll;
 mod push;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::config::read::admin::admin;
 use crate::config::read::push::Paths;
 use crate::config::read::receiver::receiver;
 use crate::config::reader::Section;
@@ -43,6 +45,8 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
     let storage = storage(root.section("storage", "[storage]"));
     let (section, is_receiving) = root.optional_section("receiver", "[receiver]");
     let receiver = receiver(section, is_receiving);
+    let (section, has_admin) = root.optional_section("admin", "[admin]");
+    let admin = admin(section, has_admin, receiver.as_ref());
     let mut paths = Paths::new(is_receiving);
     let mut source_names = BTreeSet::new();
     let sections = tables(&mut root, "source", SOURCES_MAX);
@@ -76,13 +80,13 @@ pub(super) fn config(mut root: Section<'_>) -> Option<Config> {
         .map(|section| target::target(section, &source_names, &mut target_names))
         .collect();
     let log = log(root.section("log", "[log]"));
-    root.later("admin", None);
     root.finish();
     Some(Config {
         storage,
         sources: sources.into_iter().collect::<Option<_>>()?,
         targets: targets.into_iter().collect::<Option<_>>()?,
         receiver,
+        admin,
         log,
     })
 }

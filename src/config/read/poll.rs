@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use croner::parser::{CronParser, Seconds};
-
 use crate::config::document::Kind;
 use crate::config::field::{Field, quoted};
 use crate::config::quantity::parse_duration;
 use crate::config::read::{API_RETENTION, DAY, HOUR, MINUTE};
 use crate::config::reader::Section;
+use crate::config::schedule::parse_cron;
 use crate::config::sections::{Overlap, PollConfig, Schedule, Start};
 use crate::model::timestamp::Timestamp;
 
@@ -71,7 +70,7 @@ fn schedule(section: &mut Section<'_>) -> Schedule {
     cron(&field).map_or(Schedule::Interval(interval), Schedule::Cron)
 }
 
-/// A line that tokio-cron-scheduler takes too: it reads with croner, seconds first.
+/// A line that tokio-cron-scheduler takes too.
 fn cron(field: &Field<'_>) -> Option<String> {
     let example = "\"*/30 * * * * *\"";
     let text = field.filled(example)?.trim();
@@ -81,7 +80,7 @@ fn cron(field: &Field<'_>) -> Option<String> {
             format!("put \"0 \" in front: {:?}", format!("0 {text}")),
         );
     }
-    match CronParser::builder().seconds(Seconds::Required).build().parse(text) {
+    match parse_cron(text) {
         Ok(_) => Some(text.to_owned()),
         Err(error) => field.fault(
             format!(

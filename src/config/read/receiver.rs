@@ -12,7 +12,7 @@ const TLS: &str = "tls = { cert = \"…\", key = \"…\" }";
 /// Reads where pushes are received; `None` when the section is left out, or when a fault
 /// has been told.
 pub(super) fn receiver(mut section: Section<'_>, is_there: bool) -> Option<ReceiverConfig> {
-    let listen = section.find("listen").map(|field| listen(&field));
+    let listen = section.find("listen").map(|field| listen(&field, LISTEN));
     let (files, has_tls) = section.optional_section("tls", TLS);
     let tls = tls(files, has_tls);
     let behind_proxy = section.flag("behind_proxy", false);
@@ -42,13 +42,15 @@ pub(super) fn receiver(mut section: Section<'_>, is_there: bool) -> Option<Recei
     })
 }
 
-fn listen(field: &Field<'_>) -> Option<SocketAddr> {
-    let text = field.filled(&format!("{LISTEN:?}"))?;
+/// Where a socket of ours listens.
+pub(super) fn listen(field: &Field<'_>, example: &str) -> Option<SocketAddr> {
+    let text = field.filled(&format!("{example:?}"))?;
+    let port = example.rsplit(':').next().unwrap_or_default();
     match text.parse() {
         Ok(address) => Some(address),
         Err(_) => field.fault(
             format!("{} is no address with a port", quoted(text)),
-            format!("write for example {LISTEN:?}, or \"[::]:8480\" for every address"),
+            format!("write for example {example:?}, or \"[::]:{port}\" for every address"),
         ),
     }
 }

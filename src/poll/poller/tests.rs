@@ -2,8 +2,8 @@ use super::*;
 use crate::config::{Overlap, Start};
 use crate::greenlake::FetchError;
 use crate::model::clock::Clock;
-use crate::poll::ScanSettings;
 use crate::poll::fake::{FakeKeep, FakeLog};
+use crate::poll::{REQUEST_OUTCOMES, ScanSettings};
 use crate::storage::StorageError;
 
 const START: i64 = 1_750_000_000;
@@ -89,6 +89,9 @@ async fn the_first_poll_is_at_once_and_a_nudge_makes_one_due() {
     assert_eq!((status.problem, status.requests), (None, 2), "the server's time, then a poll");
     assert!(status.fresh_at.is_some() && status.last_complete_at.is_some());
     assert_eq!(status.watermark, Some(Timestamp::from_secs(START)));
+    assert_eq!(status.run_outcomes, Tally::from([("complete", 1)]));
+    assert_eq!(status.request_outcomes, Tally::from([("first_start", 1), ("complete", 1)]));
+    assert!(status.request_outcomes.keys().all(|outcome| REQUEST_OUTCOMES.contains(outcome)));
 
     rig.clock.advance(Duration::from_secs(3));
     rig.nudge().await;

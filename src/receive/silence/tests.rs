@@ -110,6 +110,7 @@ impl Rig {
                 wakes.fetch_add(1, Ordering::SeqCst);
             }),
             nudge: None,
+            tally: Arc::default(),
         };
         let desk = Arc::new(Desk::new(clock.clone(), Rows::new().0, false));
         desk.replace(vec![inlet.clone()]);

@@ -17,6 +17,7 @@ pub(crate) struct Setup {
     source: String,
     poll: String,
     push: String,
+    admin: String,
     targets: String,
     log: String,
 }
@@ -36,8 +37,8 @@ impl Setup {
             settings.workspace.id, settings.client_id,
         );
         let poll = "interval = \"1s\"\nstart = \"10m\"\n".to_owned();
-        let [push, targets] = [String::new(), String::new()];
-        Self { source, poll, push, targets, log: "info,tailwater=debug".to_owned() }
+        let [push, admin, targets] = [String::new(), String::new(), String::new()];
+        Self { source, poll, push, admin, targets, log: "info,tailwater=debug".to_owned() }
     }
 
     /// Replaces the lines of `[source.poll]`.
@@ -60,6 +61,11 @@ impl Setup {
         Self { push, ..self }
     }
 
+    /// Answers probes on a free port; `lines` are further keys of `[admin]`.
+    pub(crate) fn admin(self, lines: &str) -> Self {
+        Self { admin: format!("[admin]\nlisten = \"127.0.0.1:0\"\n{lines}\n\n"), ..self }
+    }
+
     /// Adds a line to `[[source]]`.
     pub(crate) fn source(self, line: &str) -> Self {
         Self { source: format!("{}{line}\n", self.source), ..self }
@@ -79,11 +85,11 @@ impl Setup {
 
     /// The text of the file.
     pub(crate) fn text(&self) -> String {
-        let Self { source, poll, push, targets, log } = self;
+        let Self { source, poll, push, admin, targets, log } = self;
         let (receiver, push) = push.split_once("\n\n").unwrap_or_default();
         format!(
             "[storage]\npath = \"ledger.db\"\nmin_free = \"1MiB\"\n\n\
-             {receiver}\n\n\
+             {receiver}\n\n{admin}\
              [[source]]\nname = \"production\"\n{source}[source.poll]\n{poll}\n{push}\n\
              {targets}[log]\nformat = \"text\"\nfilter = \"{log}\"\n"
         )

@@ -1,4 +1,4 @@
-//! The socket: HTTP/1.1, served with limits, stopped within bounds.
+//! A socket of ours: HTTP/1.1, served with limits, stopped within bounds.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use axum_server::{Address, Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 
-use crate::receive::seats::{Doorkeeper, Seats};
+use crate::transport::seats::{Doorkeeper, Seats};
 
 /// How long a head may take, and an idle connection may wait for its next one.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -29,8 +29,17 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 /// itself waits 30 s.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// Serves until `stop`, and then until what has come whole is answered, [`DRAIN`] at most.
-pub(super) async fn serve(
+/// Serves `router` until `stop`, and then until what has come whole is answered, 15 s at
+/// most; over HTTPS with `tls`. A request finds its peer's address and its [`Seat`] among
+/// its extensions.
+///
+/// Dropping it cuts every connection.
+///
+/// # Errors
+/// When the socket fails.
+///
+/// [`Seat`]: crate::transport::Seat
+pub async fn serve(
     listener: TcpListener,
     router: Router,
     seats: Seats,

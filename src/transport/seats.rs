@@ -22,15 +22,12 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::Layer;
 
-/// Connections at once. GreenLake needs a handful; each costs up to 64 KiB for its head.
-pub(super) const SEATS: usize = 256;
-
 /// How long a connection may stay silent before its first byte.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
 
-/// All seats. Clones share them.
+/// The seats of one listener. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Seats(Arc<Shared>);
+pub struct Seats(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -47,9 +44,10 @@ struct Table {
     is_closing: bool,
 }
 
-/// One connection's seat; the last clone gives it back.
+/// One connection's seat, in the extensions of each of its requests; the last clone gives
+/// it back.
 #[derive(Clone, Debug)]
-pub(super) struct Seat(Arc<Taken>);
+pub struct Seat(Arc<Taken>);
 
 #[derive(Debug)]
 struct Taken {
@@ -61,10 +59,12 @@ struct Taken {
 
 /// While it lives, the seat cannot be taken away.
 #[derive(Debug)]
-pub(super) struct Busy<'a>(&'a Taken);
+pub struct Busy<'a>(&'a Taken);
 
 impl Seats {
-    pub(super) fn new(max: usize) -> Self {
+    /// Seats for `max` connections at once. Each costs up to 64 KiB for its head.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
         Self(Arc::new(Shared { table: Mutex::default(), max }))
     }
 
@@ -117,7 +117,8 @@ impl Table {
 
 impl Seat {
     /// Keeps the seat while a whole request is worked on.
-    pub(super) fn busy(&self) -> Busy<'_> {
+    #[must_use]
+    pub fn busy(&self) -> Busy<'_> {
         if let Some(place) = self.0.place().take() {
             self.0.shared.table().waiting.remove(&place);
         }
