@@ -95,8 +95,8 @@ CREATE TABLE event (
 ) STRICT;
 
 CREATE UNIQUE INDEX event_once ON event (origin_id, id);
--- For history by time.
-CREATE INDEX event_time ON event (occurred_us);
+-- For history by time; and for comparisons, which so read no body.
+CREATE INDEX event_time ON event (occurred_us, source_id, origin_id);
 
 -- One row: the first time that an event was seen by a route. It has no foreign key: rows
 -- are made from event's own, and checking each again would cost a lookup an event.
@@ -115,8 +115,14 @@ CREATE TABLE sighting (
     -- poll was due only because of a push. batch: it was pushed together with others.
     -- outside: polling as it is configured may never show it.
     label    TEXT CHECK (label IN ('nudged', 'batch', 'outside')),
+    -- Of the second route to show it: the fields that it tells differently, a JSON array of
+    -- their paths in data; null when there is none, and for the first route.
+    differs  TEXT,
     PRIMARY KEY (sequence, route)
 ) STRICT, WITHOUT ROWID;
+
+-- For comparisons.
+CREATE INDEX sighting_differs ON sighting (sequence) WHERE differs IS NOT NULL;
 
 -- One row: a target of the configuration, by its name.
 CREATE TABLE target (
@@ -210,7 +216,9 @@ CREATE TABLE poll_request (
     -- Null when nothing went wrong.
     error       TEXT,
     -- hot: the present; past: unsettled time before it; hourly, daily: a sweep.
-    tier        TEXT    NOT NULL CHECK (tier IN ('hot', 'past', 'hourly', 'daily'))
+    tier        TEXT    NOT NULL CHECK (tier IN ('hot', 'past', 'hourly', 'daily')),
+    -- Events that polling showed for the first time with it.
+    sighted     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX poll_request_time ON poll_request (started_us);
@@ -229,7 +237,10 @@ CREATE TABLE push_request (
     -- Whose signature it bore; null when there was none of ours.
     secret      TEXT CHECK (secret IN ('primary', 'secondary', 'both')),
     -- Null when nothing went wrong.
-    error       TEXT
+    error       TEXT,
+    -- Events that push showed for the first time with it, and those pushed before.
+    sighted     INTEGER NOT NULL DEFAULT 0,
+    repeated    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX push_request_time ON push_request (received_us);
@@ -285,7 +296,8 @@ SELECT e.sequence,
        e.body -> '$.data' AS data,
        s.name AS source_name,
        poll.label AS poll_label,
-       push.label AS push_label
+       push.label AS push_label,
+       coalesce(poll.differs, push.differs) AS differs
 FROM event e
 JOIN origin o ON o.id = e.origin_id
 JOIN source s ON s.id = e.source_id
@@ -340,7 +352,8 @@ SELECT p.id,
        p.new,
        p.bytes,
        p.error,
-       p.tier
+       p.tier,
+       p.sighted
 FROM poll_request p
 JOIN source s ON s.id = p.source_id;
 
@@ -388,7 +401,9 @@ SELECT p.id,
        p.new,
        p.bytes,
        p.error,
-       p.secret
+       p.secret,
+       p.sighted,
+       p.repeated
 FROM push_request p
 JOIN source s ON s.id = p.source_id;
 

@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod clock;
 pub mod coverage;
 pub mod delivery;
+pub mod difference;
 pub mod envelope;
 pub mod event;
 pub mod lateness;

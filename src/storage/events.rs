@@ -54,24 +54,37 @@ pub(super) async fn require_origin(
     Ok(id)
 }
 
-/// Sequences of those of `events` that the ledger has already, by namespace and id.
+/// An event that the ledger has already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) sequence: Sequence,
+    /// Whether the route in question has shown it before.
+    pub(super) is_sighted: bool,
+}
+
+/// Those of `events` that the ledger has already, by namespace and id.
 pub(super) async fn find_known(
     connection: &mut SqliteConnection,
     events: &[(i64, Event)],
-) -> Result<HashMap<(i64, String), Sequence>, StorageError> {
+    route: Route,
+) -> Result<HashMap<(i64, String), Known>, StorageError> {
     static FIND: Bulk = Bulk::new(
-        "SELECT origin_id, id, sequence FROM event WHERE (origin_id, id) IN (VALUES ",
+        "SELECT origin_id, id, sequence, \
+         EXISTS (SELECT 1 FROM sighting g WHERE g.sequence = event.sequence AND g.route = ?) \
+         FROM event WHERE (origin_id, id) IN (VALUES ",
         "(?, ?)",
         ")",
     );
     let mut known = HashMap::new();
     for chunk in chunks(events) {
-        let mut values = Values::with_capacity(chunk.len() * 2);
+        let mut values = Values::with_capacity(chunk.len() * 2 + 1);
+        values.push(route.as_str())?;
         for (origin_id, event) in chunk {
             values.push(*origin_id)?.push(event.envelope.id.as_str())?;
         }
         for row in FIND.query(chunk.len(), values).fetch_all(&mut *connection).await? {
-            known.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+            let found = Known { sequence: row.try_get(2)?, is_sighted: row.try_get(3)? };
+            known.insert((row.try_get(0)?, row.try_get(1)?), found);
         }
     }
     Ok(known)

@@ -17,9 +17,9 @@ use crate::storage::arrivals::Arrivals;
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Sighting};
 use crate::storage::recent::{Recent, RecentEvent};
-use crate::storage::requests::{self, Request};
+use crate::storage::requests::{self, Brought, Request};
 use crate::storage::writer::Writer;
-use crate::storage::{Ledger, coverage, deliveries, lateness, pushes, upkeep};
+use crate::storage::{Ledger, coverage, deliveries, differences, lateness, pushes, upkeep};
 
 /// What one transaction brings in (I1).
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Ingested {
     pub new: u64,
     /// Events that were there already.
     pub known: u64,
+    /// Events that this route showed for the first time, new or known.
+    pub sighted: u64,
     /// Items newly put into quarantine.
     pub quarantined: u64,
     /// Sequence of the last event in the ledger; 0 when it is empty.
@@ -114,7 +116,7 @@ async fn apply(
     let first = upkeep::next_sequence(connection).await?;
     let arrived = arrived(&mut ingests, now);
     let heard_at = arrived.heard_at;
-    let sorted = sort_out(connection, arrived, first).await?;
+    let sorted = sort_out(connection, arrived, route, first).await?;
     let place = Place { source_id, route, first, now };
     let mut rows = seal(sorted.fresh, place);
     let next = first + Sequence::try_from(rows.len()).unwrap_or(Sequence::MAX);
@@ -126,6 +128,7 @@ async fn apply(
         }
     }
     events::insert_sightings(connection, &sorted.sightings, route).await?;
+    differences::note(connection, route, &sorted.second).await?;
     if let Some(at) = heard_at.filter(|_| route == Route::Push) {
         pushes::hear(connection, source_id, at, next - 1).await?;
     }
@@ -135,11 +138,16 @@ async fn apply(
         ingested.quarantined = keep_beside(connection, source_id, ingest, now).await?;
     }
     let requests = ingests.iter().zip(&ingested);
-    let requests: Vec<(&Request, u64)> = requests
-        .filter_map(|(ingest, ingested)| Some((ingest.request.as_ref()?, ingested.new)))
+    let requests: Vec<(&Request, Brought)> = requests
+        .filter_map(|(ingest, ingested)| Some((ingest.request.as_ref()?, brought(ingested))))
         .collect();
     requests::insert(connection, source_id, &requests).await?;
     Ok((ingested, rows.into_iter().map(recent).collect()))
+}
+
+fn brought(ingested: &Ingested) -> Brought {
+    let Ingested { new, known, sighted, .. } = *ingested;
+    Brought { new, sighted, repeated: (new + known).saturating_sub(sighted) }
 }
 
 /// Stores what comes with events; how many items are new in quarantine.
@@ -217,8 +225,10 @@ fn arrived(ingests: &mut [Ingest], now: Timestamp) -> Arrived {
 struct Sorted {
     /// In the order of their sequences.
     fresh: Vec<Fresh>,
-    /// Of fresh and known ones; none twice.
+    /// Of fresh ones and of those that the other route alone had shown; none twice.
     sightings: Vec<Sighting>,
+    /// Those that the other route alone had shown.
+    second: Vec<(Sequence, Event)>,
     ingested: Vec<Ingested>,
 }
 
@@ -227,6 +237,7 @@ struct Sorted {
 async fn sort_out(
     connection: &mut SqliteConnection,
     arrived: Arrived,
+    route: Route,
     first: Sequence,
 ) -> Result<Sorted, StorageError> {
     let mut placed = Vec::with_capacity(arrived.events.len());
@@ -245,11 +256,12 @@ async fn sort_out(
         placed.push((origin_id, event));
         beside.push((sighting, number));
     }
-    let known = events::find_known(connection, &placed).await?;
+    let known = events::find_known(connection, &placed, route).await?;
     let mut ids: HashSet<(i64, String)> = HashSet::with_capacity(placed.len());
     let mut sorted = Sorted {
         fresh: Vec::with_capacity(placed.len()),
         sightings: Vec::with_capacity(placed.len()),
+        second: Vec::new(),
         ingested: vec![Ingested::default(); arrived.ingests],
     };
     let mut next = first;
@@ -261,13 +273,16 @@ async fn sort_out(
         let ingested = &mut sorted.ingested[number];
         if found.is_none() && is_first {
             ingested.new += 1;
+            ingested.sighted += 1;
             sorted.sightings.push(Sighting { sequence: next, ..sighting });
             sorted.fresh.push((origin_id, event));
             next += 1;
         } else {
             ingested.known += 1;
-            let sequence = found.filter(|_| is_first);
-            again.extend(sequence.map(|sequence| Sighting { sequence, ..sighting }));
+            let Some(found) = found.filter(|found| is_first && !found.is_sighted) else { continue };
+            ingested.sighted += 1;
+            again.push(Sighting { sequence: found.sequence, ..sighting });
+            sorted.second.push((found.sequence, event));
         }
     }
     sorted.sightings.append(&mut again);

@@ -81,7 +81,7 @@ async fn store(
     let (workspace, uri) = (&event.workspace_id, &event.envelope.source);
     let origin_id = events::require_origin(connection, workspace, uri).await?;
     let placed = [(origin_id, event)];
-    if !events::find_known(connection, &placed).await?.is_empty() {
+    if !events::find_known(connection, &placed, Route::Poll).await?.is_empty() {
         return Ok(None);
     }
     let [(_, event)] = placed;

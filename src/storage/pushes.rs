@@ -9,7 +9,7 @@ use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Values, chunks};
 use crate::storage::error::StorageError;
-use crate::storage::requests::whole;
+use crate::storage::requests::{Brought, whole};
 use crate::storage::{Ledger, Reader, coverage, upkeep};
 
 /// One request that the receiver got, as `push_log` keeps it.
@@ -80,30 +80,33 @@ pub struct Silent {
     pub sequence: Sequence,
 }
 
-/// Inserts requests, each with its source and the number of new events in it.
+/// Inserts requests, each with its source and what it brought.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    requests: &[(i64, &PushRequest, u64)],
+    requests: &[(i64, &PushRequest, Brought)],
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
         "INSERT INTO push_request \
-         (source_id, received_us, duration_us, status, count, new, bytes, secret, error) VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (source_id, received_us, duration_us, status, count, new, bytes, secret, error, \
+         sighted, repeated) VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "",
     );
     for chunk in chunks(requests) {
-        let mut values = Values::with_capacity(chunk.len() * 9);
-        for (source_id, request, new) in chunk {
+        let mut values = Values::with_capacity(chunk.len() * 11);
+        for (source_id, request, brought) in chunk {
             values
                 .push(*source_id)?
                 .push(request.received_at.micros())?
                 .push(whole(request.duration.as_micros()))?
                 .push(request.status)?
                 .push(whole(request.count))?
-                .push(whole(*new))?
+                .push(whole(brought.new))?
                 .push(whole(request.bytes))?
                 .push(request.secret.map(SignedBy::as_str))?
-                .push(request.error.as_deref())?;
+                .push(request.error.as_deref())?
+                .push(whole(brought.sighted))?
+                .push(whole(brought.repeated))?;
         }
         INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
     }
@@ -142,7 +145,7 @@ impl Ledger {
                     let mut requests = Vec::with_capacity(rows.len());
                     for (source, request) in &rows {
                         let id = coverage::require_source(connection, source).await?;
-                        requests.push((id, request, 0));
+                        requests.push((id, request, Brought::default()));
                     }
                     insert(connection, &requests).await
                 })

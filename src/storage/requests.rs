@@ -61,17 +61,28 @@ impl Request {
     }
 }
 
-/// Writes the rows of requests of one source, with how many new events each brought.
+/// What the events of a request were to the ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brought {
+    /// No route had shown them.
+    pub(super) new: u64,
+    /// Its own route had not shown them.
+    pub(super) sighted: u64,
+    /// Its own route had shown them.
+    pub(super) repeated: u64,
+}
+
+/// Writes the rows of requests of one source, with what each brought.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     source_id: i64,
-    requests: &[(&Request, u64)],
+    requests: &[(&Request, Brought)],
 ) -> Result<(), StorageError> {
     let mut pushed = Vec::with_capacity(requests.len());
-    for (request, new) in requests {
+    for (request, brought) in requests {
         match request {
-            Request::Poll(request) => insert_poll(connection, source_id, request, *new).await?,
-            Request::Push(request) => pushed.push((source_id, request, *new)),
+            Request::Poll(request) => insert_poll(connection, source_id, request, *brought).await?,
+            Request::Push(request) => pushed.push((source_id, request, *brought)),
         }
     }
     pushes::insert(connection, &pushed).await
@@ -114,18 +125,17 @@ impl PollRequest {
     }
 }
 
-/// Inserts one request; `new` events came with it.
 async fn insert_poll(
     connection: &mut SqliteConnection,
     source_id: i64,
     request: &PollRequest,
-    new: u64,
+    brought: Brought,
 ) -> Result<(), StorageError> {
     sqlx::query(
         "INSERT INTO poll_request
              (source_id, started_us, duration_us, from_us, until_us, skip, outcome, status,
-              count, total, new, bytes, error, tier)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+              count, total, new, bytes, error, tier, sighted)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(source_id)
     .bind(request.started_at.micros())
@@ -137,10 +147,11 @@ async fn insert_poll(
     .bind(request.status)
     .bind(request.count.map(whole))
     .bind(request.total.map(whole))
-    .bind(whole(new))
+    .bind(whole(brought.new))
     .bind(whole(request.bytes))
     .bind(request.error.as_deref())
     .bind(request.tier.as_str())
+    .bind(whole(brought.sighted))
     .execute(connection)
     .await?;
     Ok(())
@@ -161,7 +172,7 @@ impl Ledger {
             .run(move |connection| {
                 Box::pin(async move {
                     let source_id = coverage::require_source(connection, &source).await?;
-                    insert_poll(connection, source_id, &request, 0).await
+                    insert_poll(connection, source_id, &request, Brought::default()).await
                 })
             })
             .await

@@ -39,11 +39,12 @@ VALUES (1, 1, 'AZ-first', 1, 'com.hpe.greenlake.audit-log.v1.logs.created',
         '{"specversion":"1.0","id":"AZ-third","source":"//global.api.greenlake.hpe.com/audit-log","type":"com.hpe.greenlake.audit-log.v1.logs.created","data":{"id":"AZ-third"}}',
         1790195600);
 
-INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label)
-VALUES (1, 'poll', 1795219207123456, 1795219207000000, NULL, NULL, NULL),
-       (2, 'poll', 1795219207123456, NULL, NULL, NULL, NULL),
-       (3, 'push', 1795219210500000, NULL, NULL, NULL, 'batch'),
-       (3, 'poll', 1795219237000000, 1795222837000000, 1795220237000000, 'hourly', 'nudged');
+INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label, differs)
+VALUES (1, 'poll', 1795219207123456, 1795219207000000, NULL, NULL, NULL, NULL),
+       (2, 'poll', 1795219207123456, NULL, NULL, NULL, NULL, NULL),
+       (3, 'push', 1795219210500000, NULL, NULL, NULL, 'batch', NULL),
+       (3, 'poll', 1795219237000000, 1795222837000000, 1795220237000000, 'hourly', 'nudged',
+        '["description"]');
 
 INSERT INTO target (id, name, created_us, state, since_us, resumed_us, delivered, dead,
                     last_delivered_us)
@@ -70,16 +71,16 @@ VALUES (1, 1, 1, 1795219207150000, 50000, 200, NULL, 'ok'),
        (2, 1, 1, 1795219207150000, 15000000, NULL, 'timeout', NULL);
 
 INSERT INTO poll_request (id, source_id, started_us, duration_us, from_us, until_us, skip,
-                          outcome, status, count, total, new, bytes, error, tier)
+                          outcome, status, count, total, new, bytes, error, tier, sighted)
 VALUES (1, 1, 1795219207000000, 120000, 1795219200000000, 1795219208000000, 0,
-        'complete', 200, 2, 2, 2, 1843, NULL, 'hot'),
+        'complete', 200, 2, 2, 2, 1843, NULL, 'hot', 2),
        (2, 1, 1795219237000000, 30000000, 1795219200000000, 1795219238000000, 0,
-        'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s', 'hourly');
+        'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s', 'hourly', 0);
 
 INSERT INTO push_request (id, source_id, received_us, duration_us, status, count, new, bytes,
-                          secret, error)
-VALUES (1, 2, 1795219210500000, 1800, 202, 1, 1, 912, 'secondary', NULL),
-       (2, 2, 1795219211500000, 90, 401, 0, 0, 912, NULL, 'no signature of ours');
+                          secret, error, sighted, repeated)
+VALUES (1, 2, 1795219210500000, 1800, 202, 1, 1, 912, 'secondary', NULL, 1, 0),
+       (2, 2, 1795219211500000, 90, 401, 0, 0, 912, NULL, 'no signature of ours', 0, 0);
 
 INSERT INTO quarantined (id, source_id, route, received_us, reason, raw, digest)
 VALUES (1, 1, 'poll', 1795219207123456, 'it has no id', '{"category":"User Management"}',
