@@ -6,17 +6,18 @@
 //! | --- | --- |
 //! | 5 | [`cli`] |
 //! | 4 | [`app`] |
-//! | 3 | [`poll`], [`receive`], [`dispatch`], [`simulator`], [`admin`] |
+//! | 3 | [`poll`], [`receive`], [`dispatch`], [`compare`], [`simulator`], [`admin`] |
 //! | 2 | [`storage`], [`greenlake`] |
 //! | 1 | [`config`], [`telemetry`], [`transport`] |
 //! | 0 | [`model`] |
 //!
 //! Read it as the way of an event: [`poll`] asks [`greenlake`], or [`receive`] is sent it, [`storage`] keeps the
-//! event once and schedules its deliveries, [`dispatch`] carries it to every target.
+//! event once and schedules its deliveries, [`dispatch`] carries it to every target, [`compare`] judges both ways in.
 
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod dispatch;
 pub mod greenlake;

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config", "telemetry", "transport"],
     &["storage", "greenlake"],
-    &["poll", "receive", "dispatch", "simulator", "admin"],
+    &["poll", "receive", "dispatch", "compare", "simulator", "admin"],
     &["app"],
     &["cli"],
 ];
