@@ -14,6 +14,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("CHANGELOG.md", 1000),
     ("CONTRIBUTING.md", 150),
     ("docs/architecture.md", 120),
+    ("docs/compare.md", 120),
     ("docs/delivery.md", 120),
     ("docs/evidence.md", 120),
     ("docs/guarantees.md", 130),

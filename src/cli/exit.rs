@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::compare::CompareError;
 use crate::config::Faults;
 use crate::storage::StorageError;
 
@@ -94,6 +95,13 @@ impl From<anyhow::Error> for Failure {
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         anyhow::Error::new(error).into()
+    }
+}
+
+impl From<CompareError> for Failure {
+    fn from(error: CompareError) -> Self {
+        let exit = if error.is_passing() { Exit::TryAgain } else { Exit::Failed };
+        Self { exit, error: Some(error.into()) }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod compare;
 pub mod config;
 pub mod deliveries;
 pub mod demo;
@@ -72,6 +73,8 @@ enum Command {
     Targets(targets::TargetsArgs),
     /// Deliver again: one event, dead letters, a stretch of time, what a target missed
     Replay(replay::ReplayArgs),
+    /// Compare polling with push: who was first, by how much, who missed what
+    Compare(compare::CompareArgs),
     /// Write a consistent copy of the ledger, beside a running daemon or without one
     Backup(backup::BackupArgs),
     /// Print the effective configuration, secrets masked
@@ -105,6 +108,7 @@ impl Cli {
             Command::Deliveries(args) => deliveries::run(args, path).await,
             Command::Targets(args) => targets::run(args, path).await,
             Command::Replay(args) => replay::run(&args, path).await,
+            Command::Compare(args) => compare::run(args, path).await,
             Command::Backup(args) => backup::run(&args, path).await,
             Command::Config(args) => config::run(&args, path).map(|()| Exit::Done),
             Command::Demo(args) => demo::run(args).await,

@@ -21,13 +21,10 @@ pub(super) fn table(
     rows: impl IntoIterator<Item = Vec<String>>,
     nothing: &str,
 ) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = filled(headings, rows);
     if !stdout().is_terminal() {
         table.set_width(PIPE_WIDTH);
     }
-    table.set_header(headings);
-    table.add_rows(rows);
     let mut out = out();
     if table.row_count() == 0 {
         writeln!(out, "{nothing}")?;
@@ -37,6 +34,21 @@ pub(super) fn table(
         }
     }
     out.flush()
+}
+
+/// The lines of a table under `headings`, at most `width` characters each.
+pub(super) fn lines(headings: &[&str], rows: Vec<Vec<String>>, width: u16) -> Vec<String> {
+    let mut table = filled(headings, rows);
+    table.set_width(width);
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+fn filled(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings);
+    table.add_rows(rows);
+    table
 }
 
 /// Prints one JSON object a line.

@@ -7,6 +7,7 @@ mod bad_network;
 mod both_routes;
 mod check_online;
 mod clocks;
+mod comparison;
 mod crash;
 mod cut_logs;
 mod dead_targets;

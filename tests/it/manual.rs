@@ -16,7 +16,7 @@ async fn every_shell_has_completions_and_every_command_a_page() {
     assert!(page.code == Some(0) && page.stdout.contains(".TH tailwater 1"), "{page:?}");
     let done = home.command(&["man", "--to", "man1"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    for name in ["tailwater.1", "tailwater-history.1", "tailwater-targets-pause.1"] {
+    for name in ["tailwater.1", "tailwater-compare.1", "tailwater-targets-pause.1"] {
         assert!(home.path().join("man1").join(name).exists(), "{name}");
     }
     home.write("file", "in the way");
