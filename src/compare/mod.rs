@@ -1,9 +1,9 @@
 //! Polling against push, over the same entries: who was first, by how much, who missed
 //! what, and at which cost.
 //!
-//! A module of its own because it judges the routes and belongs to neither. [`sample`]
-//! decides what may be compared, [`statistics`] and [`bootstrap`] are pure functions over
-//! numbers, [`measure`] puts the figures together, [`read`] fetches from the ledger what
+//! A module of its own because it judges the routes and belongs to neither. `sample`
+//! decides what may be compared, `statistics` and `bootstrap` are pure functions over
+//! numbers, [`measure`] puts the figures together, `read` fetches from the ledger what
 //! they rest on. What stays true here:
 //!
 //! - An entry that one route has not shown yet is *pending* until its horizon; nothing is
