@@ -1,8 +1,10 @@
 //! Attempts: one row for each HTTP request for a delivery.
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
+use crate::model::outcome::Reason;
 use crate::storage::Reader;
+use crate::storage::bulk::{Bulk, Values};
 use crate::storage::error::StorageError;
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
@@ -79,28 +81,30 @@ pub(super) async fn insert(
     target: TargetId,
     settlements: &[Settlement],
 ) -> Result<(), StorageError> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "WITH made (sequence, started_us, duration_us, status, reason, answer) AS (",
-    );
-    query.push_values(settlements, |mut row, settlement| {
-        let attempt = &settlement.attempt;
-        row.push_bind(settlement.sequence)
-            .push_bind(attempt.started_at.micros())
-            .push_bind(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))
-            .push_bind(attempt.status)
-            .push_bind(attempt.outcome.reason().map(super::super::model::outcome::Reason::as_str))
-            .push_bind(attempt.answer.as_deref());
-    });
-    query.push(
+    // Without the WHERE, SQLite reads ON CONFLICT as a join's.
+    static INSERT: Bulk = Bulk::new(
+        "WITH made (sequence, started_us, duration_us, status, reason, answer) AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?)",
         ") INSERT INTO attempt \
          (sequence, target_id, number, started_us, duration_us, status, reason, answer) \
          SELECT d.sequence, d.target_id, d.attempts, m.started_us, m.duration_us, m.status, \
          m.reason, m.answer \
          FROM made m \
-         CROSS JOIN delivery d ON d.sequence = m.sequence AND d.target_id = ",
+         CROSS JOIN delivery d ON d.sequence = m.sequence AND d.target_id = ? \
+         WHERE true ON CONFLICT DO NOTHING",
     );
-    // Without the WHERE, SQLite reads ON CONFLICT as a join's.
-    query.push_bind(target).push(" WHERE true ON CONFLICT DO NOTHING");
-    query.build().execute(connection).await?;
+    let mut values = Values::with_capacity(settlements.len() * 6 + 1);
+    for settlement in settlements {
+        let attempt = &settlement.attempt;
+        values
+            .push(settlement.sequence)?
+            .push(attempt.started_at.micros())?
+            .push(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))?
+            .push(attempt.status)?
+            .push(attempt.outcome.reason().map(Reason::as_str))?
+            .push(attempt.answer.as_deref())?;
+    }
+    values.push(target)?;
+    INSERT.query(settlements.len(), values).execute(connection).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::model::event::Sequence;
 use crate::model::outcome::Reason;
 use crate::model::own_event::turned;
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::chunks;
+use crate::storage::bulk::{Bulk, Values, chunks};
 use crate::storage::error::StorageError;
 use crate::storage::targets::{self, TargetId};
 use crate::storage::{Ledger, attempts, own};
@@ -89,24 +89,10 @@ async fn move_on(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<(i64, i64), StorageError> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+    static MOVE_ON: Bulk = Bulk::new(
         "WITH settled (sequence, status, failed, attempt_us, answer, reason, next_us, end_us, \
-         stays) AS (",
-    );
-    query.push_values(settlements, |mut row, settlement| {
-        let (status, failed, next, end) = columns(settlement.fate, now);
-        let attempt = &settlement.attempt;
-        row.push_bind(settlement.sequence)
-            .push_bind(status)
-            .push_bind(failed)
-            .push_bind(attempt.started_at.micros())
-            .push_bind(attempt.status)
-            .push_bind(attempt.outcome.reason().map(Reason::as_str))
-            .push_bind(next)
-            .push_bind(end)
-            .push_bind(settlement.fate == Fate::Held);
-    });
-    query.push(
+         stays) AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ") UPDATE delivery \
          SET status = s.status, \
              attempts = attempts + 1, \
@@ -120,10 +106,26 @@ async fn move_on(
          FROM settled s \
          WHERE delivery.sequence = s.sequence \
            AND delivery.status = 'pending' \
-           AND delivery.target_id = ",
+           AND delivery.target_id = ?",
     );
-    query.push_bind(target);
-    let moved = query.build().execute(&mut *connection).await?.rows_affected();
+    let mut values = Values::with_capacity(settlements.len() * 9 + 1);
+    for settlement in settlements {
+        let (status, failed, next, end) = columns(settlement.fate, now);
+        let attempt = &settlement.attempt;
+        values
+            .push(settlement.sequence)?
+            .push(status)?
+            .push(failed)?
+            .push(attempt.started_at.micros())?
+            .push(attempt.status)?
+            .push(attempt.outcome.reason().map(Reason::as_str))?
+            .push(next)?
+            .push(end)?
+            .push(settlement.fate == Fate::Held)?;
+    }
+    values.push(target)?;
+    let query = MOVE_ON.query(settlements.len(), values);
+    let moved = query.execute(&mut *connection).await?.rows_affected();
     if usize::try_from(moved) == Ok(settlements.len()) {
         let count = |wanted: fn(&Fate) -> bool| {
             let count = settlements.iter().filter(|s| wanted(&s.fate)).count();
