@@ -42,8 +42,11 @@ impl Gathering {
             Format::Batch => (target.batch.max_events, target.batch.max_wait),
             Format::Structured | Format::Binary => (1, Duration::ZERO),
         };
-        let slots = if target.order == Order::Strict { 1 } else { target.concurrency };
-        Self { max_events, max_wait, slots }
+        match target.order {
+            // What comes while a request is under way gathers by itself for the next one.
+            Order::Strict => Self { max_events, max_wait: Duration::ZERO, slots: 1 },
+            Order::None => Self { max_events, max_wait, slots: target.concurrency },
+        }
     }
 
     /// Deliveries held in memory, at most, for each of the two lanes.

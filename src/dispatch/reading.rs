@@ -42,8 +42,13 @@ pub(super) enum Wanted {
         /// Retries that are due by then.
         now: Timestamp,
     },
-    /// The oldest delivery, if it is due by then: for strict order.
-    Head(Timestamp),
+    /// The oldest deliveries, one request's worth, if the first is due: for strict order.
+    Oldest {
+        /// At most.
+        limit: u32,
+        /// The first is due by then.
+        now: Timestamp,
+    },
     /// One delivery, due or not, to find out whether a failing target is back: the oldest
     /// in strict order, else another one than last time.
     Probe {
@@ -70,9 +75,11 @@ pub(super) async fn read(
         (Wanted::Window { after, is_new, limit, now }, TargetState::Active) => {
             read_window(&ledger, &target, owed, (after, is_new, limit, now)).await?
         }
-        (Wanted::Head(now), TargetState::Active) => read_head(&ledger, &target, now).await?,
+        (Wanted::Oldest { limit, now }, TargetState::Active) => {
+            read_oldest(&ledger, &target, limit, now).await?
+        }
         (Wanted::Probe { is_strict: true, .. }, TargetState::Failing) => {
-            read_head(&ledger, &target, Timestamp::from_micros(i64::MAX)).await?
+            read_oldest(&ledger, &target, 1, Timestamp::from_micros(i64::MAX)).await?
         }
         (Wanted::Probe { after, .. }, TargetState::Failing) => {
             read_probe(&ledger, &target, after).await?
@@ -148,19 +155,21 @@ async fn read_probe(
     Ok(Reading { fresh, seen: Some(seen), ..Reading::nothing(TargetState::Failing) })
 }
 
-/// For strict order: the oldest delivery if it is due, and nothing else.
-async fn read_head(
+/// For strict order: the oldest deliveries if the first of them is due, and nothing else.
+/// Those behind it go along, due or not: they only waited for it.
+async fn read_oldest(
     ledger: &Ledger,
     target: &Target,
+    limit: u32,
     now: Timestamp,
 ) -> Result<Reading, StorageError> {
     let head = ledger.reader().find_head(target.id).await?;
     let next_retry = head.as_ref().and_then(|(_, next)| *next);
-    let fresh: Vec<Due> = head
-        .filter(|(_, next)| next.is_none_or(|at| at <= now))
-        .map(|(due, _)| due)
-        .into_iter()
-        .collect();
+    let head = head.filter(|(_, next)| next.is_none_or(|at| at <= now)).map(|(due, _)| due);
+    let mut fresh: Vec<Due> = head.into_iter().collect();
+    if let (Some(sequence), 2..) = (fresh.first().map(|head| head.sequence), limit) {
+        fresh.extend(ledger.reader().list_behind(target.id, sequence, limit - 1).await?);
+    }
     // With the head in hand, what follows it can only be read when it is settled.
     let is_whole = fresh.is_empty();
     let (retries, seen, state) = (Vec::new(), None, TargetState::Active);

@@ -192,7 +192,8 @@ impl Run {
         }
         let (after, is_new) = self.looking.begin(now);
         if is_strict {
-            return Wanted::Head(now);
+            let limit = u32::try_from(self.rule.max_events).unwrap_or(u32::MAX);
+            return Wanted::Oldest { limit, now };
         }
         // What is held is still pending in the ledger, and is read once more.
         let limit = u32::try_from(self.rule.window() + self.queue.held()).unwrap_or(u32::MAX);

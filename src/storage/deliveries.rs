@@ -12,6 +12,10 @@ use crate::storage::checksum::require_same;
 use crate::storage::error::StorageError;
 use crate::storage::targets::TargetId;
 
+/// Events looked at behind the head of a strict order: where an order was not strict before,
+/// what is still owed lies scattered, and is then sent in smaller batches.
+const BEHIND_MAX: i64 = 10_000;
+
 /// A delivery that is owed now, with what it takes to make it.
 #[derive(Clone, Debug)]
 pub struct Due {
@@ -189,6 +193,37 @@ impl Reader {
         let Some(row) = row else { return Ok(None) };
         let next = row.try_get::<Option<i64>, _>(7)?.map(Timestamp::from_micros);
         Ok(Some((due(&row)?, next)))
+    }
+
+    /// Deliveries owed to a target that come right behind the one of event `head`, in the
+    /// order of their events, due or not; at most `limit`. For batches in strict order.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or gives back an event other than it was stored.
+    pub async fn list_behind(
+        &self,
+        target: TargetId,
+        head: Sequence,
+        limit: u32,
+    ) -> Result<Vec<Due>, StorageError> {
+        // The plus keeps SQLite from sorting all that is owed: this reads a short stretch.
+        let rows = sqlx::query(
+            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum
+             FROM delivery d
+             CROSS JOIN event e ON e.sequence = d.sequence
+             CROSS JOIN origin o ON o.id = e.origin_id
+             WHERE d.sequence > $2 AND d.sequence <= $2 + $4
+               AND d.target_id = $1 AND +d.status = 'pending'
+             ORDER BY d.sequence
+             LIMIT $3",
+        )
+        .bind(target)
+        .bind(head)
+        .bind(limit)
+        .bind(BEHIND_MAX)
+        .fetch_all(&self.0)
+        .await?;
+        rows.iter().map(due).collect()
     }
 
     /// When the next retry to a target is due after `now`; `None` when none is.

@@ -414,13 +414,17 @@ async fn who_follows_sees_what_comes_while_daemons_come_and_go() {
 #[tokio::test]
 async fn strict_order_sees_the_oldest_even_when_it_waits() {
     let f = Fixture::new().await;
-    f.ledger.ingest(ingest(&["a", "b"])).await.unwrap();
+    f.ledger.ingest(ingest(&["a", "b", "c"])).await.unwrap();
     let siem = f.target("siem").await;
     let later = Timestamp::from_secs(1_734_698_200);
     let failed = settlement(1, Outcome::Retry(Reason::Reset), Fate::RetryAt(later));
     f.ledger.settle(siem, vec![failed]).await.unwrap();
     let (due, next) = f.ledger.reader().find_head(siem).await.unwrap().unwrap();
     assert_eq!((due.sequence, next), (1, Some(later)));
+    for (limit, expected) in [(1, &[2][..]), (9, &[2, 3])] {
+        let behind = f.ledger.reader().list_behind(siem, 1, limit).await.unwrap();
+        assert_eq!(behind.iter().map(|due| due.sequence).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[tokio::test]

@@ -147,6 +147,22 @@ async fn in_strict_order_the_head_blocks_and_nothing_overtakes_it() {
 }
 
 #[tokio::test]
+async fn in_strict_order_batches_are_full_and_wait_for_nothing() {
+    let stub = Stub::start(|number, _| status(if number % 2 == 1 { 200 } else { 503 })).await;
+    let bench = Bench::new(Clock::system()).await;
+    bench.ingest(0, 10).await;
+    let batch = BatchConfig { max_events: 4, max_wait: Duration::from_hours(1) };
+    let (order, format) = (Order::Strict, Format::Batch);
+    let working = bench.start(TargetConfig { format, order, batch, ..config(&stub.url) });
+    bench.until_delivered().await;
+    working.stop().await.unwrap();
+    let sent: Vec<Vec<String>> = stub.so_far().iter().map(Got::ids).collect();
+    let [first, second, third] =
+        [&["e0", "e1", "e2", "e3"][..], &["e4", "e5", "e6", "e7"], &["e8", "e9"]];
+    assert_eq!(sent, [first, first, second, second, third, third]);
+}
+
+#[tokio::test]
 async fn a_replay_by_another_process_is_noticed_without_a_nudge() {
     let stub = Stub::start(|_, _| status(200)).await;
     let bench = Bench::new(Clock::system()).await;
