@@ -36,4 +36,5 @@ mod services;
 mod silence;
 mod statuses;
 mod support;
+mod sweeps;
 mod upstream_faults;

@@ -1,11 +1,11 @@
 //! The ledger test: numbered events go through the real daemon while its targets flap,
 //! hang, redirect, reset, drip, never end and show bad certificates, and while it is
-//! killed and stopped. Afterwards every target has every number, each repeat is explained,
+//! killed, stopped and reloaded. Afterwards every target has every number, each repeat is explained,
 //! and order holds where it was asked for.
 //!
 //! A repeat is explained by an attempt that the ledger has on record as failed, or by a
 //! kill: what had come to the target at that moment and is on no record. A soft stop
-//! explains none.
+//! or a reload explains none.
 //!
 //! `TAILWATER_SEED` sets moods and the kinds of ends (what a request meets also depends on
 //! how requests fall in time), `TAILWATER_ROUNDS` how many ends there are.
@@ -51,6 +51,8 @@ const EVERYTHING: [Mood; 12] = [
 struct Rig {
     cloud: CloudServer,
     home: Home,
+    /// The same targets, each time with another setting that makes their workers anew.
+    setups: [Setup; 2],
     targets: Vec<(&'static str, Fickle)>,
     numbers: u64,
     /// By target and event: how often it came without a record.
@@ -60,7 +62,7 @@ struct Rig {
 impl Rig {
     async fn new(seed: u64) -> Self {
         let (cloud, authority) = (CloudServer::start().await, Authority::new());
-        let mut setup = Setup::new(&cloud);
+        let mut setups = [4, 3].map(|concurrency| (Setup::new(&cloud), concurrency));
         let mut targets = Vec::new();
         let flapping = [Mood::Status(500), Mood::Status(503), Mood::Overloaded];
         let hanging = [Mood::Hang, Mood::Drip, Mood::Slow];
@@ -92,13 +94,16 @@ impl Rig {
             let seed = seed.wrapping_add(index as u64 + 1);
             let target = Fickle::start(seed, moods, percent, certificates).await;
             let retry = "retry.schedule = [\"50ms\", \"200ms\"]";
-            let lines = format!("{lines}timeout = \"1s\"\nconcurrency = 4\n{retry}");
-            setup = setup.target(name, target.url(), &lines);
+            setups = setups.map(|(setup, concurrency)| {
+                let common = format!("timeout = \"1s\"\nconcurrency = {concurrency}\n{retry}");
+                (setup.target(name, target.url(), &format!("{lines}{common}")), concurrency)
+            });
             targets.push((name, target));
         }
-        let home = Home::new(&setup);
+        let setups = setups.map(|(setup, _)| setup);
+        let home = Home::new(&setups[0]);
         home.write("ca.pem", authority.pem());
-        Self { cloud, home, targets, numbers: 0, lost: BTreeMap::new() }
+        Self { cloud, home, setups, targets, numbers: 0, lost: BTreeMap::new() }
     }
 
     /// Puts so many new numbers into the cloud.
@@ -180,6 +185,11 @@ async fn every_number_comes_to_every_target_whatever_they_and_the_daemon_meet() 
         let (before, wanted) = (rig.arrivals(), dice.random_range(50..400));
         until("things come", SOON, || rig.arrivals() >= before + wanted / 2).await;
         rig.feed(dice.random_range(1..50));
+        // Every other round, in the midst of it.
+        if round % 2 == 0 {
+            let at = usize::try_from(round / 2 + 1).expect("few") % rig.setups.len();
+            rig.home.reload(&daemon, &rig.setups[at]).await;
+        }
         until("more things come", SOON, || rig.arrivals() >= before + wanted).await;
         // Both in every run; otherwise a kill is what tells more.
         let is_stop = round % 4 == 1 || dice.random_range(0..4) == 0;

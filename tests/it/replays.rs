@@ -77,3 +77,22 @@ async fn a_stretch_of_time_is_delivered_again_at_the_rate_that_was_asked_for() {
     assert!(attempts.iter().all(|row| row["target"] == "siem" && row["reason"].is_null()));
     home.stop(daemon, STOP).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fast_replay_goes_no_faster_than_its_target_allows() {
+    let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
+    let home = Home::new(&Setup::new(&cloud).target("siem", &sink.url, "rate = \"20/s\""));
+    cloud.make(40);
+    let daemon = home.run_daemon().await;
+    until("it has all", SOON, || sink.ids() == cloud.ids()).await;
+    home.until_settled(SOON).await;
+
+    let began = std::time::Instant::now();
+    let args = ["replay", "--target", "siem", "--since", "1h", "--rate", "1000/s"];
+    let done = home.command(&args).await;
+    assert_eq!(done.stdout, "40 deliveries are pending again for siem\n", "{done:?}");
+    until("it has all again", SOON, || sink.report().repeats == 40).await;
+    // Forty requests at 20/s take two seconds, less what the limit lets go at once.
+    assert!(began.elapsed() >= Duration::from_millis(1_500), "{:?}", began.elapsed());
+    home.stop(daemon, STOP).await;
+}
