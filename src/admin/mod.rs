@@ -5,8 +5,8 @@
 //! or `/metrics`. What stays true:
 //!
 //! - Whoever asks changes nothing, and learns no secret and no URL.
-//! - Asking often costs little: figures of the ledger are read by one at a time, and no
-//!   more than a tenth of the time.
+//! - Asking often costs little: figures of the ledger are read one reading at a time,
+//!   for no more than a tenth of the time.
 //! - It knows the other parts only by what the app tells it ([`Look`]).
 //!
 //! What is answered here first says why not in a problem document (RFC 9457).
@@ -106,7 +106,13 @@ impl Admin {
     pub async fn run(self, stop: CancellationToken) -> Result<(), AdminError> {
         let Self { listener, address, desk } = self;
         tracing::info!(%address, "answering people and probes");
-        let served = serve(listener, router(&desk), Seats::new(SEATS), None, stop).await;
+        let drained = CancellationToken::new();
+        let serving = async {
+            let served = serve(listener, router(&desk), Seats::new(SEATS), None, stop).await;
+            drained.cancel();
+            served
+        };
+        let (served, ()) = tokio::join!(serving, desk.gather(drained.clone()));
         // A connection that ends late must not keep the ledger open.
         desk.leave();
         served.map_err(AdminError::Socket)

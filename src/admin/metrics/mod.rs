@@ -22,7 +22,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// Everything, as a scrape gets it.
 pub(super) async fn text(desk: &Desk) -> String {
     let running = (desk.look)();
-    let figures = desk.figures(&running.targets).await;
+    let figures = desk.figures().await;
     let now = Now { at: desk.clock.now(), uptime: desk.clock.uptime() };
     let mut families = instance::families(&running, desk.began_at, now);
     families.extend(ledger::families(&running, figures.as_deref(), now.at));
