@@ -85,7 +85,9 @@ impl Reader {
     }
 
     /// The audit entries of a source that were created in `[from, until)`, oldest first, at
-    /// most `limit`. 48 bytes each.
+    /// most `limit` of either half of that time. 48 bytes each.
+    ///
+    /// Two connections read a half each: most of the work is SQLite's, on its own threads.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -95,13 +97,29 @@ impl Reader {
         (from, until): (Timestamp, Timestamp),
         limit: u32,
     ) -> Result<Vec<Pair>, StorageError> {
-        // The plus keeps SQLite from the index of ids, which has no times.
+        let middle = Timestamp::from_micros(from.micros().midpoint(until.micros()));
+        let (mut pairs, mut later) = tokio::try_join!(
+            self.list_half(source, (from, middle), limit),
+            self.list_half(source, (middle, until), limit),
+        )?;
+        pairs.append(&mut later);
+        Ok(pairs)
+    }
+
+    async fn list_half(
+        &self,
+        source: &str,
+        (from, until): (Timestamp, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<Pair>, StorageError> {
+        // The label rides on the creation, in its two lowest bits: a value less to hand over
+        // for each row. The plus keeps SQLite from the index of ids, which has no times.
         let mut rows = sqlx::query_as::<_, PairRow>(
-            "SELECT e.occurred_us, poll.seen_us, push.seen_us,
-                    CASE WHEN push.label = 'outside' THEN 3
-                         WHEN push.label = 'batch' THEN 2
-                         WHEN poll.label = 'nudged' THEN 1
-                         ELSE 0 END
+            "SELECT e.occurred_us * 4 + CASE WHEN push.label = 'outside' THEN 3
+                                             WHEN push.label = 'batch' THEN 2
+                                             WHEN poll.label = 'nudged' THEN 1
+                                             ELSE 0 END,
+                    poll.seen_us, push.seen_us
              FROM event e
              LEFT JOIN sighting poll ON poll.sequence = e.sequence AND poll.route = 'poll'
              LEFT JOIN sighting push ON push.sequence = e.sequence AND push.route = 'push'
@@ -163,18 +181,18 @@ impl Reader {
     }
 }
 
-/// Creation, sightings by polling and by push, and a number for the label.
+/// Creation with the label, and the sightings by polling and by push.
 #[derive(FromRow)]
-struct PairRow(i64, Option<i64>, Option<i64>, i64);
+struct PairRow(i64, Option<i64>, Option<i64>);
 
 impl PairRow {
     fn pair(&self) -> Pair {
-        let Self(created, polled, pushed, label) = *self;
+        let Self(created, polled, pushed) = *self;
         Pair {
-            created: Timestamp::from_micros(created),
+            created: Timestamp::from_micros(created.div_euclid(4)),
             polled: polled.map(Timestamp::from_micros),
             pushed: pushed.map(Timestamp::from_micros),
-            label: match label {
+            label: match created.rem_euclid(4) {
                 1 => Some(Label::Nudged),
                 2 => Some(Label::Batch),
                 3 => Some(Label::Outside),

@@ -10,7 +10,7 @@ use crate::model::coverage::Span;
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route};
 use crate::model::sweep::Tier;
-use crate::storage::{HistoryFilter, HistoryRow, Ingest, PollRequest, Request};
+use crate::storage::{HistoryFilter, HistoryRow, Ingest, Label, PollRequest, Request};
 
 const START: i64 = 1_734_698_100;
 
@@ -178,6 +178,45 @@ async fn every_push_has_a_row_that_says_whose_signature_it_bore() {
             .unwrap();
     let primary = Some("primary".to_owned());
     assert_eq!(rows, [(202, 2, 1, primary, None), (401, 0, 0, None, Some("no".to_owned()))]);
+}
+
+#[tokio::test]
+async fn requests_say_what_their_route_showed_for_the_first_time() {
+    let (_folder, clock, ledger) = fixture().await;
+    clock.advance(Duration::from_mins(1));
+    ledger.ingest(poll(&["a", "b"], at(1), false)).await.unwrap();
+    ledger.ingest(push(&["a", "c", "c"], at(2))).await.unwrap();
+    ledger.ingest(push(&["a"], at(3))).await.unwrap();
+    ledger.ingest(poll(&["a", "c"], at(4), false)).await.unwrap();
+    let reader = ledger.reader();
+    let pushed: Vec<(i64, i64, i64)> =
+        sqlx::query_as("SELECT new, sighted, repeated FROM push_log ORDER BY id")
+            .fetch_all(&reader.0)
+            .await
+            .unwrap();
+    assert_eq!(pushed, [(1, 2, 1), (0, 0, 1)]);
+    let polled: Vec<(i64, i64)> = sqlx::query_as("SELECT new, sighted FROM poll_log ORDER BY id")
+        .fetch_all(&reader.0)
+        .await
+        .unwrap();
+    assert_eq!(polled, [(2, 2), (0, 1)]);
+
+    let all = (at(-60), at(60));
+    let pairs = reader.list_pairs("production", all, 10).await.unwrap();
+    let pairs: Vec<_> = pairs.iter().map(|pair| (pair.polled, pair.pushed, pair.label)).collect();
+    let batch = Some(Label::Batch);
+    let expected = [
+        (Some(at(1)), Some(at(2)), batch),
+        (Some(at(1)), None, None),
+        (Some(at(4)), Some(at(2)), batch),
+    ];
+    assert_eq!(pairs, expected);
+    assert_eq!(reader.list_pairs("another", all, 10).await.unwrap(), []);
+    assert_eq!(reader.list_pairs("production", (at(-6), at(60)), 10).await.unwrap(), []);
+    let push = reader.sum_push_cost("production", all).await.unwrap();
+    assert_eq!((push.requests, push.empty, push.read, push.shown), (2, 1, 4, 2));
+    let poll = reader.sum_poll_costs("production", all).await.unwrap();
+    assert_eq!((poll.len(), poll[0].requests, poll[0].shown, poll[0].new), (1, 2, 3, 2));
 }
 
 #[tokio::test]
