@@ -1,5 +1,7 @@
 //! `tailwater simulate`: a GreenLake cloud on this machine.
 
+mod values;
+
 use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,11 +13,15 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::cli::simulate::values::{parse_burst, parse_knob, parse_late, parse_life};
 use crate::config::Secret;
-use crate::simulator::cloud::{Cloud, Notice};
+use crate::simulator::cloud::Cloud;
 use crate::simulator::knobs::Knobs;
+use crate::simulator::notice::Notice;
 use crate::simulator::traffic::{Burst, Late};
 use crate::simulator::{Settings, Simulator, TokenForm, Traffic, UNLIMITED, Workspace};
+
+pub(super) use crate::cli::simulate::values::parse_rate;
 
 /// Run a GreenLake cloud on this machine: token endpoint, audit log, webhooks, faults on demand
 #[derive(Clone, Debug, clap::Args)]
@@ -239,61 +245,6 @@ async fn tell(
             Err(RecvError::Closed) => return Ok(()),
         }
     }
-}
-
-pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
-    let fault = || "write a number and a unit, such as 2/s, 30/m or 5/h".to_owned();
-    let (number, unit) = text.split_once('/').ok_or_else(fault)?;
-    let seconds = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(fault()),
-    };
-    let number: f64 = number.trim().parse().map_err(|_| fault())?;
-    let rate = number / seconds;
-    if (0.0..=100_000.0).contains(&rate) {
-        Ok(rate)
-    } else {
-        Err("a rate is 0/s to 100000/s".to_owned())
-    }
-}
-
-fn parse_burst(text: &str) -> Result<Burst, String> {
-    let fault = || "write a number and a duration, such as 500:1m".to_owned();
-    let (size, every) = text.split_once(':').ok_or_else(fault)?;
-    let size = size.parse().map_err(|_| fault())?;
-    let every = humantime::parse_duration(every).map_err(|_| fault())?;
-    if every < Duration::from_millis(100) {
-        return Err("bursts are at least 100ms apart".to_owned());
-    }
-    Ok(Burst { size, every })
-}
-
-fn parse_late(text: &str) -> Result<Late, String> {
-    let fault = || "write a share and a duration, such as 5%:10s".to_owned();
-    let (share, delay) = text.split_once("%:").ok_or_else(fault)?;
-    let share: f64 = share.parse().map_err(|_| fault())?;
-    let delay = humantime::parse_duration(delay).map_err(|_| fault())?;
-    if !(0.0..=100.0).contains(&share) {
-        return Err("a share is 0% to 100%".to_owned());
-    }
-    Ok(Late { fraction: share / 100.0, delay })
-}
-
-/// A value that is no JSON is a text.
-fn parse_knob(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("write a knob and a value, such as shape=b")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
-    Ok((name.trim().to_owned(), value))
-}
-
-fn parse_life(text: &str) -> Result<Duration, String> {
-    let life = humantime::parse_duration(text).map_err(|fault| fault.to_string())?;
-    if life < Duration::from_secs(1) {
-        return Err("a token lives at least 1s".to_owned());
-    }
-    Ok(life)
 }
 
 #[cfg(test)]

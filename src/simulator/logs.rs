@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use url::form_urlencoded;
 
-use crate::simulator::cloud::{Cloud, Notice};
+use crate::simulator::cloud::Cloud;
 use crate::simulator::entry::{Entry, Workspace};
 use crate::simulator::faults::{FaultKind, Hint, HintForm};
 use crate::simulator::filter::Version;
 use crate::simulator::knobs::Remaining;
+use crate::simulator::notice::Notice;
 use crate::simulator::quota::Allowance;
 use crate::simulator::refusal::Refusal;
 use crate::simulator::render::{self, Count, Envelope};

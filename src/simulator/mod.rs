@@ -15,6 +15,7 @@ pub mod filter;
 pub mod invent;
 pub mod knobs;
 pub mod loopback;
+pub mod notice;
 pub mod push;
 pub mod refusal;
 pub mod selection;

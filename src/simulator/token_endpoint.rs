@@ -15,8 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::simulator::cloud::{Cloud, Notice};
+use crate::simulator::cloud::Cloud;
 use crate::simulator::faults::{FaultKind, Place};
+use crate::simulator::notice::Notice;
 use crate::simulator::refusal::Refusal;
 use crate::simulator::spoil;
 

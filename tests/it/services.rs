@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
-use tailwater::simulator::cloud::Notice;
 use tailwater::simulator::entry::{Entry, PLATFORM_ID, Service};
+use tailwater::simulator::notice::Notice;
 
 use crate::support::raw::answer;
 use crate::support::{

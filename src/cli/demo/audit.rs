@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::cli::demo::routes::{By, Routes};
 use crate::model::timestamp::Timestamp;
 use crate::simulator::entry::Made;
 use crate::simulator::sink::Report;
@@ -12,7 +13,7 @@ use crate::simulator::sink::latency::Quantiles;
 
 /// Least number of measurements for a median: the largest of five lies above it with a
 /// certainty of 1 - 0.5^5, some 97 %.
-const P50_MIN: u64 = 5;
+pub(super) const P50_MIN: u64 = 5;
 
 /// Least number for the 99th percentile: 0.99^299 is below 5 %.
 pub(super) const P99_MIN: u64 = 299;
@@ -36,17 +37,6 @@ pub(super) struct Evidence {
 pub(super) struct Stored {
     pub(super) id: String,
     pub(super) by: By,
-}
-
-/// Which routes have shown it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    Poll,
-    Push,
-    Both {
-        /// By how much push was first; negative: poll was.
-        lead_ms: i64,
-    },
 }
 
 /// What one target holds.
@@ -77,21 +67,6 @@ pub(super) struct LedgerAudit {
     pub(super) differences: Differences,
     /// Ids that are there more than once.
     pub(super) twice: Vec<String>,
-}
-
-/// What either route has shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Routes {
-    pub(super) both: u64,
-    pub(super) poll_alone: u64,
-    pub(super) push_alone: u64,
-    /// Of those by both: how many push has shown first.
-    pub(super) push_first: u64,
-    pub(super) poll_first: u64,
-    /// By how much push was first, in the middle; negative: poll was.
-    pub(super) lead_ms: Option<i64>,
-    /// Entries that were to be pushed.
-    pub(super) to_push: u64,
 }
 
 /// One target.
@@ -135,6 +110,7 @@ impl Audit {
         let ids = evidence.stored.iter().map(|stored| &stored.id);
         let mut twice: Vec<String> = ids.filter(|id| !seen.insert(id.as_str())).cloned().collect();
         twice.sort();
+        let to_push = (evidence.made.len() as u64).saturating_sub(evidence.withheld);
         Self {
             made: evidence.made.len(),
             late: evidence.made.iter().filter(|made| is_late(made)).count(),
@@ -143,7 +119,7 @@ impl Audit {
                 differences: differences(&happened, &seen),
                 twice,
             },
-            routes: Routes::of(evidence),
+            routes: Routes::of(&evidence.stored, to_push),
             targets: evidence.targets.iter().map(|witness| examine(&happened, witness)).collect(),
         }
     }
@@ -155,35 +131,6 @@ impl Audit {
             && self.ledger.twice.is_empty()
             && self.routes.is_clean()
             && self.targets.iter().all(TargetAudit::is_clean)
-    }
-}
-
-impl Routes {
-    fn of(evidence: &Evidence) -> Self {
-        let made = evidence.made.len() as u64;
-        let to_push = made.saturating_sub(evidence.withheld);
-        let (mut routes, mut leads) = (Self { to_push, ..Self::default() }, Vec::new());
-        for stored in &evidence.stored {
-            match stored.by {
-                By::Poll => routes.poll_alone += 1,
-                By::Push => routes.push_alone += 1,
-                By::Both { lead_ms } => {
-                    routes.both += 1;
-                    routes.push_first += u64::from(lead_ms > 0);
-                    routes.poll_first += u64::from(lead_ms < 0);
-                    leads.push(lead_ms);
-                }
-            }
-        }
-        leads.sort_unstable();
-        let middle = leads.get(leads.len().saturating_sub(1) / 2).copied();
-        routes.lead_ms = middle.filter(|_| routes.both >= P50_MIN);
-        routes
-    }
-
-    /// Whether polling has shown everything, and push all that was sent.
-    pub(super) fn is_clean(&self) -> bool {
-        self.push_alone == 0 && self.both == self.to_push
     }
 }
 

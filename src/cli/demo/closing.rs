@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::cli::demo::audit::{Audit, Differences, P99_MIN, Routes, TargetAudit};
+use crate::cli::demo::audit::{Audit, Differences, P99_MIN, TargetAudit};
 use crate::cli::demo::trouble::Sightings;
 use crate::simulator::cloud::Served;
 use crate::simulator::push::board::Pushed;
@@ -43,7 +43,7 @@ impl Closing {
         lines.extend(self.notes());
         lines.push(String::new());
         lines.extend(self.faults());
-        lines.extend(first(&self.audit.routes));
+        lines.extend(self.audit.routes.sentence());
         lines.push(self.verdict());
         lines
     }
@@ -156,7 +156,7 @@ impl Closing {
         let ledger = &self.audit.ledger;
         let mut faults = differing("the ledger", &ledger.differences);
         faults.extend(listed("the ledger has twice", &ledger.twice));
-        faults.extend(unshown(&self.audit.routes));
+        faults.extend(self.audit.routes.faults());
         for target in &self.audit.targets {
             faults.extend(differing(target.name, &target.differences));
             if target.bad_signatures() > 0 {
@@ -185,37 +185,6 @@ impl Closing {
             ),
         }
     }
-}
-
-/// Who was first, and by how much, in a sentence.
-fn first(routes: &Routes) -> Option<String> {
-    let lead = routes.lead_ms?;
-    let (who, count) = match lead {
-        0.. => ("Push", routes.push_first),
-        _ => ("Polling", routes.poll_first),
-    };
-    let both = routes.both;
-    // Both are at most the number of entries that fit into memory.
-    #[expect(clippy::cast_precision_loss, reason = "a share, rounded to a hundredth anyway")]
-    let share = (count as f64 * 100.0 / both as f64).round();
-    let by = shown(Some(Duration::from_millis(lead.unsigned_abs())));
-    Some(format!(
-        "{who} was first for {share} % of {both}, by a median of {by}; polling alone saw {}.",
-        routes.poll_alone
-    ))
-}
-
-/// What a route has not shown though it should have.
-fn unshown(routes: &Routes) -> Vec<String> {
-    let mut faults = Vec::new();
-    if routes.push_alone > 0 {
-        faults.push(format!("polling has not shown {} that were pushed", routes.push_alone));
-    }
-    let pushed = routes.both + routes.push_alone;
-    if pushed != routes.to_push {
-        faults.push(format!("{pushed} were seen by push, and {} were sent", routes.to_push));
-    }
-    faults
 }
 
 fn signed(target: &TargetAudit) -> String {
@@ -256,7 +225,7 @@ fn table(headings: &[&str], texts: usize, rows: impl Iterator<Item = Vec<String>
 }
 
 /// `8.1 ms`, `512 ms`, `1.20 s`; `-` where there are not enough measurements.
-fn shown(duration: Option<Duration>) -> String {
+pub(super) fn shown(duration: Option<Duration>) -> String {
     let Some(duration) = duration else { return "-".to_owned() };
     let millis = duration.as_secs_f64() * 1_000.0;
     if millis < 9.95 {
@@ -271,8 +240,9 @@ fn shown(duration: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::demo::audit::Evidence;
     use crate::cli::demo::audit::tests::perfect;
-    use crate::cli::demo::audit::{By, Evidence};
+    use crate::cli::demo::routes::By;
     use crate::model::timestamp::Timestamp;
 
     const SERVED: Served = Served {

@@ -8,9 +8,11 @@ mod closing;
 mod live;
 mod play;
 mod recipe;
+mod routes;
 mod shelf;
 mod stage;
 mod trouble;
+mod weather;
 
 use std::path::PathBuf;
 use std::time::Duration;

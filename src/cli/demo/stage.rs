@@ -11,45 +11,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, RequestBudget};
 use crate::cli::demo::DemoArgs;
-use crate::cli::demo::audit::{By, Evidence, Stored, Witness};
+use crate::cli::demo::audit::{Evidence, Stored, Witness};
 use crate::cli::demo::closing::Figures;
 use crate::cli::demo::live::{Phase, Snapshot};
 use crate::cli::demo::recipe::{PATH, Recipe, new_key, new_secret};
+use crate::cli::demo::routes::By;
 use crate::cli::demo::trouble::{self, Seen};
+use crate::cli::demo::weather::weather;
 use crate::model::clock::Clock;
 use crate::model::signature::VerifyKey;
 use crate::model::timestamp::Timestamp;
 use crate::poll::Status;
-use crate::simulator::knobs::Spread;
-use crate::simulator::push::knobs::PushKnobs;
 use crate::simulator::sink::{Sink, SinkHandle, SinkSettings};
-use crate::simulator::traffic::{Burst, Late};
-use crate::simulator::{Cloud, Settings, Simulator, Traffic, UNLIMITED};
+use crate::simulator::{Cloud, Simulator};
 use crate::storage::{HistoryFilter, Reader};
-
-/// A tenth of the entries is late: most of them by more than one poll.
-const LATE: Late = Late { fraction: 0.1, delay: Duration::from_secs(2) };
-
-/// Half a second at most from an entry to its push: GreenLake's own delay is published
-/// nowhere, and without any the demo would say more than anybody knows. Some come twice,
-/// and some never, so that polling has something to find; tries follow each other fast.
-const PUSHES: fn() -> PushKnobs = || PushKnobs {
-    delay_seconds: 0.5,
-    delay_spread: Spread::Even,
-    duplicate_fraction: 0.02,
-    drop_fraction: 0.01,
-    time_scale: 100.0,
-    ..PushKnobs::default()
-};
-
-/// Seconds of traffic that come at once in a burst.
-const BURST_SECS: f64 = 4.0;
-
-/// Time between two bursts; in a short demo they come sooner.
-const BURST_EVERY: Duration = Duration::from_secs(10);
-
-/// How long a token lives: some are renewed while one looks on.
-const TOKEN_LIFE: Duration = Duration::from_secs(30);
 
 /// How long the bridge may take to stop once it has nothing left to do.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -93,7 +68,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Binds everything to free ports of this machine. Nothing runs yet.
     pub(super) async fn build(args: &DemoArgs, ledger: &Path) -> anyhow::Result<Self> {
-        let settings = settings(args);
+        let settings = weather(args);
         let simulator = Simulator::bind(settings.clone()).await.context("the simulated cloud")?;
         let (key, webhook) = (new_key(), new_secret());
         let verify = VerifyKey::parse(key.expose()).context("the demo's own key")?;
@@ -247,26 +222,6 @@ impl Stage {
             seen: self.seen.so_far(),
         };
         Ok((evidence, figures))
-    }
-}
-
-fn settings(args: &DemoArgs) -> Settings {
-    let length = args.length.unwrap_or(Duration::MAX);
-    let size = (args.rate * BURST_SECS).round();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate is between 0 and 100,000"
-    )]
-    let burst =
-        Burst { size: size as u32, every: BURST_EVERY.min(length / 2).max(Duration::from_secs(1)) };
-    Settings {
-        token_life: TOKEN_LIFE,
-        requests_per_minute: UNLIMITED,
-        traffic: Traffic { rate: args.rate, burst: Some(burst), late: LATE },
-        push: PUSHES(),
-        seed: args.seed,
-        ..Settings::default()
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::simulator::Cloud;
-use crate::simulator::cloud::Notice;
 use crate::simulator::faults::{Fault, FaultKind, HintForm};
+use crate::simulator::notice::Notice;
 use crate::simulator::sink::{Arrival, SinkFault, SinkHandle};
 
 /// Peace between two faults of the flaky target.

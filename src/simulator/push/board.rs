@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
-use crate::simulator::cloud::Notice;
+use crate::simulator::notice::Notice;
 use crate::simulator::push::event::TYPE;
 use crate::simulator::push::fate::{Chances, draw};
 use crate::simulator::push::form::Form;
@@ -126,15 +126,23 @@ impl Board {
         Ok(subscription)
     }
 
-    /// Lets every webhook have the entry at `place` of the store, as the knobs will.
+    /// Ends these subscriptions, whosever they are.
+    pub(super) fn unsubscribe(&mut self, ids: &[String]) {
+        for webhook in &mut self.webhooks {
+            webhook.subscriptions.retain(|known| !ids.contains(&known.id));
+        }
+    }
+
+    /// Lets every webhook have the entry at `place` of the store, as the knobs will;
+    /// whether there is something to send.
     pub(super) fn offer(
         &mut self,
         place: u32,
         created_at: Timestamp,
         now: Timestamp,
         knobs: &PushKnobs,
-    ) {
-        let at = Instant::now();
+    ) -> bool {
+        let (at, mut is_queued) = (Instant::now(), false);
         for webhook in &mut self.webhooks {
             if !webhook.wants(TYPE) || created_at < webhook.created_at {
                 continue;
@@ -155,10 +163,12 @@ impl Board {
             };
             let waits = draw(knobs, chances);
             self.pushed.withheld += u64::from(waits.is_empty());
+            is_queued |= !waits.is_empty();
             for wait in waits {
                 webhook.queue.add_entry(place, at + created_at.plus(wait).since(now));
             }
         }
+        is_queued
     }
 
     /// All that is to be done now, and when there will be more.

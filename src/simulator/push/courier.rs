@@ -30,7 +30,7 @@ pub(in crate::simulator) async fn run(cloud: &Cloud, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = cloud.0.push.changed.notified() => {}
-            Some(_) = tasks.join_next() => {}
+            Some(ended) = tasks.join_next() => ended.expect("no push panics"),
             () = due(wake) => {}
         }
     }

@@ -66,8 +66,9 @@ impl Push {
         now: Timestamp,
         knobs: &PushKnobs,
     ) {
-        self.board().offer(place, created_at, now, knobs);
-        self.changed.notify_one();
+        if self.board().offer(place, created_at, now, knobs) {
+            self.changed.notify_one();
+        }
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {

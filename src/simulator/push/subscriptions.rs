@@ -64,33 +64,30 @@ async fn list(
     let id = id.ok_or_else(wrong)?;
     let found = cloud.0.push.board().find(id)?.subscriptions.clone();
     let asked = Page { limit: asked.limit, offset: asked.offset };
-    page(found.iter().map(|subscription| shown(subscription, id)).collect(), &asked, LIMIT)
+    page(found.iter().map(|known| shown(known, &uri(id))).collect(), &asked, LIMIT)
 }
 
 /// All of the array, or none of it and a refusal.
 async fn create(_: Allowed, State(cloud): State<Cloud>, body: Bytes) -> Result<Response, Problem> {
     let wanted: Vec<Wanted> = array(&body)?;
     let mut board = cloud.0.push.board();
-    let mut made: Vec<Value> = Vec::new();
-    let mut ids: Vec<String> = Vec::new();
-    for one in wanted {
-        let subscribed = read(&one).and_then(|id| {
-            let subscription = board.subscribe(id, &one.event_type)?;
-            let (id, event_type) = (id.to_owned(), one.event_type.clone());
-            made.push(shown(&Subscription { id: subscription.clone(), event_type }, &id));
-            Ok(subscription)
-        });
-        match subscribed {
-            Ok(subscription) => ids.push(subscription),
+    let mut made = Vec::new();
+    for one in &wanted {
+        let id = read(one);
+        match id.and_then(|id| board.subscribe(id, &one.event_type)) {
+            Ok(subscription) => made.push(subscription),
             Err(problem) => {
-                for webhook in board.all() {
-                    webhook.subscriptions.retain(|known| !ids.contains(&known.id));
-                }
+                board.unsubscribe(&made);
                 return Err(problem);
             }
         }
     }
-    Ok((StatusCode::CREATED, Json(json!({ "items": made, "count": made.len() }))).into_response())
+    let shown = |(one, id): (&Wanted, String)| {
+        let Wanted { event_type, webhook, .. } = one;
+        shown(&Subscription { id, event_type: event_type.clone() }, &webhook.resource_uri)
+    };
+    let items: Vec<Value> = wanted.iter().zip(made).map(shown).collect();
+    Ok((StatusCode::CREATED, Json(listed(&items))).into_response())
 }
 
 /// The webhook that is meant.
@@ -113,7 +110,7 @@ async fn change(
 ) -> Result<Json<Value>, Problem> {
     let changes: Vec<Change> = array(&body)?;
     let mut board = cloud.0.push.board();
-    let mut shown_all = Vec::new();
+    let mut items = Vec::new();
     for change in changes {
         let found = board.all().iter_mut().find_map(|webhook| {
             let id = webhook.id.clone();
@@ -122,9 +119,9 @@ async fn change(
         });
         let (known, id) = found.ok_or_else(|| Problem::not_found("subscription"))?;
         known.event_type = change.event_type;
-        shown_all.push(shown(known, &id));
+        items.push(shown(known, &uri(&id)));
     }
-    Ok(Json(json!({ "items": shown_all, "count": shown_all.len() })))
+    Ok(Json(listed(&items)))
 }
 
 /// `?id=…&id=…`
@@ -137,9 +134,7 @@ async fn remove(_: Allowed, State(cloud): State<Cloud>, uri: Uri) -> Result<Stat
     if ids.is_empty() {
         return Err(Problem::bad_request("id", "write ?id=<subscription>"));
     }
-    for webhook in cloud.0.push.board().all() {
-        webhook.subscriptions.retain(|known| !ids.contains(&known.id));
-    }
+    cloud.0.push.board().unsubscribe(&ids);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,7 +153,11 @@ fn array<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<Vec<T>, Problem> {
     serde_json::from_value(value).map_err(|error| Problem::field(error.to_string()))
 }
 
-fn shown(subscription: &Subscription, webhook_id: &str) -> Value {
+fn shown(subscription: &Subscription, webhook_uri: &str) -> Value {
     json!({ "id": subscription.id, "type": "events/subscription",
-        "eventType": subscription.event_type, "webhook": { "resourceUri": uri(webhook_id) } })
+        "eventType": subscription.event_type, "webhook": { "resourceUri": webhook_uri } })
+}
+
+fn listed(items: &[Value]) -> Value {
+    json!({ "count": items.len(), "items": items })
 }

@@ -8,7 +8,7 @@ mod storms;
 use std::time::Duration;
 
 use tailwater::model::clock::Clock;
-use tailwater::simulator::cloud::Notice;
+use tailwater::simulator::notice::Notice;
 use tailwater::simulator::{Settings, UNLIMITED};
 use tokio::sync::broadcast::Receiver;
 
