@@ -223,10 +223,10 @@ async fn a_webhook_in_error_gets_events_again_once_it_is_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_routes_racing_make_one_event_and_one_delivery_a_target() {
-    const COUNT: u64 = 2_000;
-    // Pushed anywhere within two seconds, polled every second: either may be first.
+    const COUNT: u64 = 1_000;
+    // Pushed anywhere within a second, polled every second: either may be first.
     let cloud = cloud(PushKnobs {
-        delay_seconds: 2.0,
+        delay_seconds: 1.0,
         delay_spread: Spread::Even,
         duplicate_fraction: 0.1,
         ..PushKnobs::default()
@@ -236,7 +236,7 @@ async fn both_routes_racing_make_one_event_and_one_delivery_a_target() {
     let setup = Setup::new(&cloud).push("").log("info");
     let setup = setup.target("one", &sinks[0].url, "").target("two", &sinks[1].url, "");
     let (home, daemon) = started(&cloud, &setup, &[]).await;
-    let feed = cloud.feed(50, Duration::from_millis(100));
+    let feed = cloud.feed(10, Duration::from_millis(100));
     until("enough are made", SOON, || cloud.ids().len() as u64 >= COUNT).await;
     drop(feed);
     let made: BTreeSet<String> = cloud.ids();
@@ -263,5 +263,6 @@ async fn both_routes_racing_make_one_event_and_one_delivery_a_target() {
         let (first, new) = (audit.value::<i64>(&first).await, audit.value::<i64>(&new).await);
         assert_eq!(first, new, "{route}");
         assert!(first > 0, "no race: {route} was never first");
+        println!("{route} was first for {first} of {count}");
     }
 }

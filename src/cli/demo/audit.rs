@@ -27,8 +27,8 @@ pub(super) struct Evidence {
     pub(super) made: Vec<Made>,
     /// What is in the ledger's file.
     pub(super) stored: Vec<Stored>,
-    /// Entries that the cloud kept from the webhook on purpose.
-    pub(super) withheld: u64,
+    /// Entries that were to come by push; `None`: some were still on their way.
+    pub(super) to_push: Option<u64>,
     /// What each target holds.
     pub(super) targets: Vec<Witness>,
 }
@@ -110,7 +110,6 @@ impl Audit {
         let ids = evidence.stored.iter().map(|stored| &stored.id);
         let mut twice: Vec<String> = ids.filter(|id| !seen.insert(id.as_str())).cloned().collect();
         twice.sort();
-        let to_push = (evidence.made.len() as u64).saturating_sub(evidence.withheld);
         Self {
             made: evidence.made.len(),
             late: evidence.made.iter().filter(|made| is_late(made)).count(),
@@ -119,7 +118,7 @@ impl Audit {
                 differences: differences(&happened, &seen),
                 twice,
             },
-            routes: Routes::of(&evidence.stored, to_push),
+            routes: Routes::of(&evidence.stored, evidence.to_push),
             targets: evidence.targets.iter().map(|witness| examine(&happened, witness)).collect(),
         }
     }

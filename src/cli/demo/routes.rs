@@ -27,13 +27,13 @@ pub(super) struct Routes {
     pub(super) poll_first: u64,
     /// By how much push was first, in the middle; negative: poll was.
     pub(super) lead_ms: Option<i64>,
-    /// Entries that were to be pushed.
-    pub(super) to_push: u64,
+    /// Entries that were to be pushed; `None`: some were still on their way.
+    pub(super) to_push: Option<u64>,
 }
 
 impl Routes {
     /// Counts `stored`, of which `to_push` were to come by push.
-    pub(super) fn of(stored: &[Stored], to_push: u64) -> Self {
+    pub(super) fn of(stored: &[Stored], to_push: Option<u64>) -> Self {
         let (mut routes, mut leads) = (Self { to_push, ..Self::default() }, Vec::new());
         for stored in stored {
             match stored.by {
@@ -55,7 +55,7 @@ impl Routes {
 
     /// Whether polling has shown everything, and push all that was sent.
     pub(super) fn is_clean(&self) -> bool {
-        self.push_alone == 0 && self.both == self.to_push
+        self.push_alone == 0 && self.to_push.is_none_or(|count| count == self.both)
     }
 
     /// Who was first, and by how much, in a sentence.
@@ -83,8 +83,8 @@ impl Routes {
             faults.push(format!("polling has not shown {} that were pushed", self.push_alone));
         }
         let pushed = self.both + self.push_alone;
-        if pushed != self.to_push {
-            faults.push(format!("{pushed} were seen by push, and {} were sent", self.to_push));
+        if let Some(sent) = self.to_push.filter(|sent| *sent != pushed) {
+            faults.push(format!("{pushed} were seen by push, and {sent} were sent"));
         }
         faults
     }

@@ -17,7 +17,7 @@ use crate::cli::demo::live::{Phase, Snapshot};
 use crate::cli::demo::recipe::{PATH, Recipe, new_key, new_secret};
 use crate::cli::demo::routes::By;
 use crate::cli::demo::trouble::{self, Seen};
-use crate::cli::demo::weather::weather;
+use crate::cli::demo::weather::{is_batched, weather};
 use crate::model::clock::Clock;
 use crate::model::signature::VerifyKey;
 use crate::model::timestamp::Timestamp;
@@ -90,7 +90,7 @@ impl Stage {
         let webhook_url =
             format!("http://{}{PATH}", app.receiver_at().context("the receiver's address")?);
         let form = json!({ "name": "demo", "destination": webhook_url,
-            "secret": webhook.expose() });
+            "secret": webhook.expose(), "batching": is_batched(args) });
         simulator.cloud().register(&form).map_err(|why| anyhow!("the webhook: {why}"))?;
         let view = app.watch();
         let (_, polling) = view.sources().first().cloned().context("the demo's source")?;
@@ -209,16 +209,18 @@ impl Stage {
             arrivals: target.handle.first_arrivals(),
             report: target.handle.report(),
         });
+        let pushed = self.cloud.pushed();
         let evidence = Evidence {
             made: self.cloud.made(),
-            withheld: self.cloud.pushed().withheld,
+            to_push: (pushed.waiting == 0)
+                .then(|| (self.cloud.made_count() as u64).saturating_sub(pushed.withheld)),
             stored: stored(&self.ledger).await.context("reading the ledger's file")?,
             targets: targets.collect(),
         };
         let figures = Figures {
             polls: self.polling.borrow().runs,
             served: self.cloud.served(),
-            pushed: self.cloud.pushed(),
+            pushed,
             seen: self.seen.so_far(),
         };
         Ok((evidence, figures))

@@ -19,7 +19,7 @@ pub(in crate::cli::demo) fn perfect(count: usize) -> Evidence {
     };
     Evidence {
         stored: ids().map(|id| Stored { id, by: By::Both { lead_ms: 400 } }).collect(),
-        withheld: 0,
+        to_push: Some(n),
         targets: vec![
             witness("siem", "structured"),
             witness("archive", "binary"),
@@ -146,11 +146,11 @@ fn either_route_has_to_show_what_it_was_to_show() {
         (
             |evidence| {
                 evidence.stored[0].by = By::Poll;
-                evidence.withheld = 1;
+                evidence.to_push = Some(8);
             },
             true,
         ),
-        (|evidence| evidence.withheld = 1, false),
+        (|evidence| evidence.to_push = Some(8), false),
     ] {
         let mut evidence = perfect(9);
         spoil(&mut evidence);
@@ -171,7 +171,7 @@ fn who_was_first_and_by_how_much_is_counted() {
         push_first: 5,
         poll_first: 1,
         lead_ms: Some(300),
-        to_push: 7,
+        to_push: Some(7),
         ..Routes::default()
     };
     assert_eq!(found, expected);
