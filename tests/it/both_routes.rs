@@ -238,6 +238,9 @@ async fn both_routes_racing_make_one_event_and_one_delivery_a_target() {
     let (home, daemon) = started(&cloud, &setup, &[]).await;
     let feed = cloud.feed(10, Duration::from_millis(100));
     until("enough are made", SOON, || cloud.ids().len() as u64 >= COUNT).await;
+    // Which one mostly is depends on how busy the machine is.
+    let firsts = "SELECT count(DISTINCT first_route) FROM history";
+    counts(&home, "either has been first", firsts, 2).await;
     drop(feed);
     let made: BTreeSet<String> = cloud.ids();
     let count = i64::try_from(made.len()).expect("a few thousand");
@@ -262,7 +265,6 @@ async fn both_routes_racing_make_one_event_and_one_delivery_a_target() {
         let new = format!("SELECT coalesce(sum(new), 0) FROM {log}");
         let (first, new) = (audit.value::<i64>(&first).await, audit.value::<i64>(&new).await);
         assert_eq!(first, new, "{route}");
-        assert!(first > 0, "no race: {route} was never first");
         println!("{route} was first for {first} of {count}");
     }
 }
