@@ -142,9 +142,11 @@ async fn make(path: &Path, entries: i64) -> Result<()> {
                     '{{\"specversion\":\"1.0\",\"data\":{{}}}}', 0 FROM n"
         ),
         format!(
-            "{numbers} INSERT INTO sighting (sequence, route, seen_us)
+            "{numbers} INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us)
              SELECT k, r.route, CASE r.route WHEN 'poll' THEN {polled}
-                                ELSE {created} + 150000 + k * 104729 % 700000 END
+                                ELSE {created} + 150000 + k * 104729 % 700000 END,
+                    CASE r.route WHEN 'poll' THEN {polled} END,
+                    CASE r.route WHEN 'poll' THEN {polled} - {INTERVAL} * 1000000 END
              FROM n CROSS JOIN (SELECT 'poll' AS route UNION ALL SELECT 'push') r"
         ),
         format!(
@@ -154,9 +156,10 @@ async fn make(path: &Path, entries: i64) -> Result<()> {
         ),
         format!(
             "{numbers} INSERT INTO poll_request (source_id, started_us, duration_us, from_us,
-                 until_us, skip, outcome, status, count, total, new, bytes, tier, sighted)
+                 until_us, skip, outcome, status, count, total, new, bytes, tier, sighted, run_us,
+                 nudged)
              SELECT 1, {polled} - 120000, 120000, {polled} - 900000000, {polled}, 0, 'complete',
-                    200, 900, 900, 0, 800000, 'hot', {INTERVAL}
+                    200, 900, 900, 0, 800000, 'hot', {INTERVAL}, {polled} - 121000, 0
              FROM n WHERE k % {INTERVAL} = 0"
         ),
     ];

@@ -218,7 +218,11 @@ CREATE TABLE poll_request (
     -- hot: the present; past: unsettled time before it; hourly, daily: a sweep.
     tier        TEXT    NOT NULL CHECK (tier IN ('hot', 'past', 'hourly', 'daily')),
     -- Events that polling showed for the first time with it.
-    sighted     INTEGER NOT NULL DEFAULT 0
+    sighted     INTEGER NOT NULL DEFAULT 0,
+    -- When the poll began that it was part of: the requests of one poll have it in common.
+    run_us      INTEGER NOT NULL,
+    -- 1: that poll was due only because of a push.
+    nudged      INTEGER NOT NULL CHECK (nudged IN (0, 1))
 ) STRICT;
 
 CREATE INDEX poll_request_time ON poll_request (started_us);
@@ -353,7 +357,9 @@ SELECT p.id,
        p.bytes,
        p.error,
        p.tier,
-       p.sighted
+       p.sighted,
+       strftime('%Y-%m-%dT%H:%M:%fZ', p.run_us / 1000 / 1000.0, 'unixepoch') AS run_at,
+       p.nudged
 FROM poll_request p
 JOIN source s ON s.id = p.source_id;
 

@@ -119,7 +119,7 @@ async fn the_views_have_the_columns_that_people_rely_on() {
              next_attempt_at delivered_at",
         ),
         ("attempt_log", "event_id target"),
-        ("poll_log", "source started_at tier"),
+        ("poll_log", "source started_at tier run_at nudged"),
         ("lateness", "id source_name time unseen_at shown_at at_least_ms at_most_ms tier"),
         ("source_status", "source complete_below overlap_s lateness_p995_s late_since"),
         ("push_log", "source received_at status count new bytes error secret"),

@@ -21,6 +21,7 @@ pub(super) struct Asked {
     pub(super) came_at: Timestamp,
     started_at: Timestamp,
     duration: Duration,
+    run_at: Timestamp,
     is_nudged: bool,
 }
 
@@ -39,6 +40,7 @@ impl Asked {
             total: Some(self.page.total),
             bytes: self.page.bytes,
             error,
+            run_at: self.run_at,
             is_nudged: self.is_nudged,
         }
     }
@@ -114,7 +116,17 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         self.report.requests += 1;
         let error = match answer {
             Ok(page) => {
-                return Ok(Asked { query, page, tier, came_at, started_at, duration, is_nudged });
+                let run_at = self.began_at;
+                return Ok(Asked {
+                    query,
+                    page,
+                    tier,
+                    came_at,
+                    started_at,
+                    duration,
+                    run_at,
+                    is_nudged,
+                });
             }
             Err(error) => error,
         };
@@ -139,6 +151,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             total,
             bytes,
             error,
+            run_at: self.began_at,
             is_nudged,
         })
         .await?;

@@ -38,6 +38,8 @@ pub(super) struct Run<'a, L, K> {
     pub(super) scanner: &'a mut Scanner<L, K>,
     pub(super) stop: &'a CancellationToken,
     pub(super) coverage: Option<Coverage>,
+    /// Our wall time when it began.
+    pub(super) began_at: Timestamp,
     /// End of what this run reads, seconds; fixed once.
     pub(super) hi: i64,
     /// What the next request serves.
@@ -53,10 +55,12 @@ pub(super) struct Run<'a, L, K> {
 
 impl<'a, L: Log, K: Keep> Run<'a, L, K> {
     pub(super) fn new(scanner: &'a mut Scanner<L, K>, stop: &'a CancellationToken) -> Self {
+        let began_at = scanner.clock.now();
         Self {
             scanner,
             stop,
             coverage: None,
+            began_at,
             hi: i64::MAX,
             tier: Tier::Hot,
             sweep: None,

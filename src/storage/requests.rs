@@ -113,7 +113,9 @@ pub struct PollRequest {
     pub bytes: u64,
     /// What went wrong, in words.
     pub error: Option<String>,
-    /// Whether it was due only because of a push.
+    /// When the poll began that it was part of; the requests of one poll have it in common.
+    pub run_at: Timestamp,
+    /// Whether that poll was due only because of a push.
     pub is_nudged: bool,
 }
 
@@ -134,8 +136,8 @@ async fn insert_poll(
     sqlx::query(
         "INSERT INTO poll_request
              (source_id, started_us, duration_us, from_us, until_us, skip, outcome, status,
-              count, total, new, bytes, error, tier, sighted)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+              count, total, new, bytes, error, tier, sighted, run_us, nudged)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(source_id)
     .bind(request.started_at.micros())
@@ -152,6 +154,8 @@ async fn insert_poll(
     .bind(request.error.as_deref())
     .bind(request.tier.as_str())
     .bind(whole(brought.sighted))
+    .bind(request.run_at.micros())
+    .bind(request.is_nudged)
     .execute(connection)
     .await?;
     Ok(())

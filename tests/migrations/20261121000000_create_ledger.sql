@@ -71,11 +71,13 @@ VALUES (1, 1, 1, 1795219207150000, 50000, 200, NULL, 'ok'),
        (2, 1, 1, 1795219207150000, 15000000, NULL, 'timeout', NULL);
 
 INSERT INTO poll_request (id, source_id, started_us, duration_us, from_us, until_us, skip,
-                          outcome, status, count, total, new, bytes, error, tier, sighted)
+                          outcome, status, count, total, new, bytes, error, tier, sighted, run_us,
+                          nudged)
 VALUES (1, 1, 1795219207000000, 120000, 1795219200000000, 1795219208000000, 0,
-        'complete', 200, 2, 2, 2, 1843, NULL, 'hot', 2),
+        'complete', 200, 2, 2, 2, 1843, NULL, 'hot', 2, 1795219206990000, 0),
        (2, 1, 1795219237000000, 30000000, 1795219200000000, 1795219238000000, 0,
-        'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s', 'hourly', 0);
+        'timeout', NULL, NULL, NULL, 0, 0, 'no answer within 30s', 'hourly', 0,
+        1795219236000000, 1);
 
 INSERT INTO push_request (id, source_id, received_us, duration_us, status, count, new, bytes,
                           secret, error, sighted, repeated)

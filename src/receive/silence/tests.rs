@@ -209,6 +209,7 @@ fn polled(now: Timestamp, tier: Tier) -> PollRequest {
         total: None,
         bytes: 0,
         error: None,
+        run_at: now,
         is_nudged: false,
     }
 }

@@ -92,6 +92,7 @@ fn poll(ids: &[&str], seen_at: Timestamp, is_nudged: bool) -> Ingest {
         bytes: 0,
         error: None,
         tier: Tier::Hot,
+        run_at: seen_at.minus(Duration::from_secs(1)),
         is_nudged,
     };
     let targets = vec!["siem".to_owned(), "polled".to_owned()];
