@@ -8,6 +8,7 @@ use crate::compare::statistics::{
     CLUSTERS_MIN, clustered_share, clustering, histogram, latency, rank, share,
 };
 use crate::compare::timeline::timeline;
+use crate::compare::what_if::WhatIf;
 use crate::compare::{Certainty, Comparison, Differences, Period};
 use crate::model::timestamp::Timestamp;
 use crate::storage::{FieldDifference, Pair, PollCost, PushCost, Routes};
@@ -33,6 +34,8 @@ pub struct Found {
     pub push_cost: PushCost,
     /// Entries in which the routes differ, and in which fields.
     pub differing: (u64, Vec<FieldDifference>),
+    /// What other ways of polling would have come to.
+    pub what_if: WhatIf,
     /// Server time at which the last complete scan began; `None` before the first.
     pub scanned_at: Option<Timestamp>,
 }
@@ -88,6 +91,7 @@ pub fn measure(found: Found) -> Comparison {
         poll_costs: found.poll_costs,
         push_cost,
         certainty,
+        what_if: found.what_if,
         notes: Vec::new(),
     };
     comparison.notes = notes(&comparison, found.is_cut, early);

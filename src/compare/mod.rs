@@ -4,7 +4,8 @@
 //! A module of its own because it judges the routes and belongs to neither. `sample`
 //! decides what may be compared, `statistics` and `bootstrap` are pure functions over
 //! numbers, [`measure`] puts the figures together, `read` fetches from the ledger what
-//! they rest on. What stays true here:
+//! they rest on, [`what_if`] counts what other ways of polling would have come to. What stays
+//! true here:
 //!
 //! - An entry that one route has not shown yet is *pending* until its horizon; nothing is
 //!   called missed before.
@@ -25,9 +26,11 @@ mod statistics;
 mod timeline;
 #[cfg(test)]
 mod vectors;
+pub mod what_if;
 
 use serde::Serialize;
 
+use crate::compare::what_if::WhatIf;
 use crate::model::timestamp::Timestamp;
 use crate::storage::{FieldDifference, PollCost, PushCost};
 
@@ -88,8 +91,8 @@ pub struct Comparison {
     pub certainty: Certainty,
     /// What a reader must know before he believes the figures. Often empty.
     pub notes: Vec<Note>,
-    // What longer intervals and HPE's own poll loop would have made of the same entries
-    // has its place here: `what_if`.
+    /// What longer intervals and HPE's own poll loop would have made of the same entries.
+    pub what_if: WhatIf,
 }
 
 /// The compared stretch of time, half-open, by the entries' creation.

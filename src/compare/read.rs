@@ -2,6 +2,7 @@
 
 use crate::compare::answer::counted;
 use crate::compare::measure::{Found, measure};
+use crate::compare::what_if::WhatIf;
 use crate::compare::{Comparison, Period};
 use crate::model::timestamp::Timestamp;
 use crate::storage::{Reader, Routes, StorageError};
@@ -128,6 +129,7 @@ pub async fn compare(
     let routes = find_routes(reader, source).await?;
     let (period, is_cut) = period_of(&routes, since, until.unwrap_or(now))?;
     let bounds = (period.from, period.until);
+    let what_if = what_if(reader, source, bounds).await?;
     let pairs = reader.list_pairs(source, bounds, ENTRIES_MAX + 1).await?;
     if pairs.len() > ENTRIES_MAX as usize {
         return Err(CompareError::TooMany(source.to_owned()));
@@ -141,12 +143,24 @@ pub async fn compare(
         pairs,
         poll_costs: reader.sum_poll_costs(source, bounds).await?,
         push_cost: reader.sum_push_cost(source, bounds).await?,
+        what_if,
         differing: reader.list_differences(source, bounds).await?,
         scanned_at: scanned_at.map(Timestamp::from_secs),
     };
     let comparison = measure(found);
     require_something(&comparison)?;
     Ok(comparison)
+}
+
+/// The entries that polling brought are let go of before the pairs are read.
+async fn what_if(
+    reader: &Reader,
+    source: &str,
+    bounds: (Timestamp, Timestamp),
+) -> Result<WhatIf, StorageError> {
+    let cycles = reader.list_poll_cycles(source, bounds).await?;
+    let entries = reader.list_polled(source, bounds, ENTRIES_MAX).await?;
+    Ok(WhatIf::new(&entries, &cycles))
 }
 
 async fn find_routes(reader: &Reader, source: &str) -> Result<Routes, CompareError> {

@@ -36,6 +36,7 @@ mod settle;
 mod silence;
 mod targets;
 mod upkeep;
+mod what_if;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -69,6 +70,7 @@ pub use requests::{Label, PollRequest, Request};
 pub use settle::Settlement;
 pub use silence::{Unheard, WebhookTurn};
 pub use targets::{Owed, TargetId, TargetRow, TargetState};
+pub use what_if::{PollCycle, Polled};
 
 /// Answers questions about the ledger. Clones share its connections.
 #[derive(Clone, Debug)]

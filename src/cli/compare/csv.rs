@@ -9,6 +9,7 @@
 //! ends of their error bar. Empty is what the entries cannot carry. The entries themselves are
 //! in `tailwater export --format csv`.
 
+use crate::cli::compare::what_if;
 use crate::cli::exit::Failure;
 use crate::compare::{Comparison, Coverage, Interval, Latency, Lead, Share};
 
@@ -16,7 +17,7 @@ const HEADINGS: [&str; 9] =
     ["source", "from", "until", "figure", "unit", "n", "value", "low", "high"];
 
 /// Figure, unit, n, value, low, high.
-type Line = [String; 6];
+pub(super) type Line = [String; 6];
 
 /// All lines, with headings.
 pub(super) fn render(comparisons: &[Comparison]) -> Result<String, Failure> {
@@ -73,6 +74,7 @@ fn lines(comparison: &Comparison) -> Vec<Line> {
     lines.push(number("push_bytes", "bytes", push_cost.bytes));
     let age = certainty.age_us.map(|age| age.to_string()).unwrap_or_default();
     lines.push(line("certainty_age", "us", None, age, None::<Interval<i64>>));
+    lines.extend(what_if::lines(&comparison.what_if));
     lines
 }
 
@@ -118,7 +120,7 @@ fn number(name: &str, unit: &str, count: u64) -> Line {
     line(name, unit, None, count.to_string(), None::<Interval<u64>>)
 }
 
-fn line<T: ToString>(
+pub(super) fn line<T: ToString>(
     name: &str,
     unit: &str,
     n: Option<u64>,

@@ -2,6 +2,7 @@
 
 mod csv;
 mod table;
+mod what_if;
 
 use std::fs;
 use std::io::{self, Write};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::cli::compare::what_if;
 use crate::cli::output;
 use crate::compare::{
     Apart, Comparison, Coverage, Interval, Latency, Percentile, Share, count, percents, span,
@@ -33,6 +34,8 @@ fn one(comparison: &Comparison) -> String {
     text += &wrapped(&lead_text(comparison), "");
     text += &wrapped(&certainty_text(comparison), "");
     text += &differences_text(comparison);
+    text.push('\n');
+    text += &what_if::text(&comparison.what_if);
     for note in &comparison.notes {
         text += &wrapped(&format!("note: {note}"), "      ");
     }
@@ -41,12 +44,12 @@ fn one(comparison: &Comparison) -> String {
     text
 }
 
-fn grid(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn grid(headings: &[&str], rows: Vec<Vec<String>>) -> String {
     output::lines(headings, rows, WIDTH).iter().fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// `text` in lines of at most [`WIDTH`] characters, those after the first behind `indent`.
-fn wrapped(text: &str, indent: &str) -> String {
+pub(super) fn wrapped(text: &str, indent: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().filter(|line| {
@@ -255,7 +258,7 @@ fn per(number: u64, shown: u64) -> Option<u64> {
 
 /// `912 B`, `1.4 MiB`
 #[expect(clippy::cast_precision_loss, reason = "only one digit is told")]
-fn bytes(number: u64) -> String {
+pub(super) fn bytes(number: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = number as f64 / 1024.0;
     if number < 1024 {

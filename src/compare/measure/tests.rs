@@ -30,6 +30,7 @@ fn found(pairs: Vec<Pair>) -> Found {
         poll_costs: Vec::new(),
         push_cost: PushCost::default(),
         differing: (0, Vec::new()),
+        what_if: WhatIf::default(),
         scanned_at: Some(at(2 * DAY - 9 * SECOND)),
     }
 }
