@@ -36,6 +36,8 @@ const HOMES: &[Home] = &[
     Home { name: "sd_notify", places: &["app"] },
     Home { name: "tracing_subscriber", places: &["telemetry", "config"] },
     Home { name: "tracing_journald", places: &["telemetry"] },
+    Home { name: "askama", places: &["compare"] },
+    Home { name: "plotters", places: &["compare/pictures/axis.rs"] },
     Home { name: "clap", places: &["cli", "main.rs"] },
     Home { name: "anyhow", places: &["cli", "app"] },
     // Floor 0 waits for nothing; those above may.

@@ -4,8 +4,8 @@
 //! A module of its own because it judges the routes and belongs to neither. `sample`
 //! decides what may be compared, `statistics` and `bootstrap` are pure functions over
 //! numbers, [`measure`] puts the figures together, `read` fetches from the ledger what
-//! they rest on, [`what_if`] counts what other ways of polling would have come to. What stays
-//! true here:
+//! they rest on. [`what_if`] counts what other ways of polling would have come to,
+//! [`pictures`] draws and [`page`] puts everything into one file. What stays true here:
 //!
 //! - An entry that one route has not shown yet is *pending* until its horizon; nothing is
 //!   called missed before.
@@ -20,6 +20,8 @@ mod bootstrap;
 mod figures;
 mod measure;
 mod note;
+pub mod page;
+pub mod pictures;
 mod read;
 mod sample;
 mod statistics;

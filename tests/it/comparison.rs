@@ -101,6 +101,51 @@ async fn what_was_sent_is_what_is_compared() {
     assert_eq!(home.list(&["compare"]).await[0]["coverage"], both, "without a daemon, too");
 }
 
+/// A minute of polls, an entry now and then: every second and third poll would have shown
+/// them later, and the page and the image are there, whole and harmless.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_ways_of_polling_are_told_and_drawn() {
+    let cloud = CloudServer::start().await;
+    let (home, daemon, pusher) = both(&cloud, "").await;
+    let second = || Clock::system().now().secs();
+    let began = second();
+    until("the next second has begun", SOON, || second() > began).await;
+    let polls = "SELECT count(DISTINCT run_at) FROM poll_log WHERE tier = 'hot' AND nudged = 0";
+    for number in 1..=8 {
+        cloud.make(1);
+        let made = cloud.cloud.made();
+        assert_eq!(pusher.push(&pushed(&made[made.len() - 1])).await, 202);
+        until_shown_by_both(&home, number).await;
+    }
+    let before = Audit::live(&home).await.value::<i64>(polls).await;
+    eventually("there are polls after them", SOON, async || {
+        (Audit::live(&home).await.value::<i64>(polls).await >= before.max(8) + 3).then_some(())
+    })
+    .await;
+    let found = home.list(&["compare"]).await.remove(0);
+    let what_if = &found["what_if"];
+    let interval = what_if["interval_us"].as_i64().expect("an interval");
+    assert!(interval > 100_000, "{what_if}");
+    let thinned = what_if["thinned"].as_array().expect("a list");
+    assert!(thinned.len() >= 3, "{what_if}");
+    assert_eq!(thinned[0]["later_us"]["most"], 0, "{what_if}");
+    assert!(thinned[1]["later_us"]["mean"].as_i64() > Some(interval / 10), "{what_if}");
+    assert!(thinned[1]["requests"].as_u64() < thinned[0]["requests"].as_u64(), "{what_if}");
+    assert_eq!(what_if["published"]["entries"], 8, "{what_if}");
+
+    let table = home.command(&["compare"]).await.stdout;
+    assert!(table.contains("IF POLLED EVERY") && table.contains("HPE's published"), "{table}");
+    for (format, count) in [("html", 5), ("svg", 1)] {
+        let done = home.command(&["compare", "--format", format, "--output", "report"]).await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
+        let text = std::fs::read_to_string(home.path().join("report")).expect("it was written");
+        assert_eq!(text.matches("role=\"img\"").count(), count, "{format}");
+        assert!(!text.contains("<script") && !text.contains("href"), "{format}");
+        assert!(text.contains("Who was first as time went on"), "{format}");
+    }
+    home.stop(daemon, SOON).await;
+}
+
 /// The table begins with the answer and is narrow; the CSV has the same figures.
 async fn assert_printed(home: &Home, answer: &str) {
     let table = home.command(&["compare", "--since", "1h"]).await;

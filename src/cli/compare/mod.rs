@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::filter::SpanArgs;
 use crate::cli::ledger::LedgerArgs;
 use crate::cli::output;
-use crate::compare::{CompareError, Comparison, compare};
+use crate::compare::{CompareError, Comparison, compare, page};
 use crate::model::clock::Clock;
 use crate::storage::{HistoryFilter, Reader};
 
@@ -32,7 +32,8 @@ pub struct CompareArgs {
     /// The source, by its name in the configuration [default: each that has a webhook]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// How to print: json is one object a source and line, csv one line a figure
+    /// How to print: json is one object a source and line, csv one line a figure, html a page
+    /// with five pictures in one file, svg the pictures alone
     #[arg(long, value_enum, default_value_t = Print::Table)]
     format: Print,
     /// One JSON object a line; the same as --format json
@@ -50,6 +51,8 @@ enum Print {
     Table,
     Json,
     Csv,
+    Html,
+    Svg,
 }
 
 /// Compares, and prints or writes the result.
@@ -65,6 +68,8 @@ pub async fn run(args: CompareArgs, config: Option<PathBuf>) -> Result<Exit, Fai
         Print::Table => table::render(&comparisons),
         Print::Json => json(&comparisons)?,
         Print::Csv => csv::render(&comparisons)?,
+        Print::Html => page::html(&comparisons),
+        Print::Svg => page::svg(&comparisons),
     };
     write(&args.output, text.as_bytes())?;
     Ok(Exit::Done)
