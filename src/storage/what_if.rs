@@ -43,9 +43,27 @@ impl Reader {
     /// The audit entries of a source that were created at or after `from` and before
     /// `until` and that polling brought in its own time, oldest first, at most `limit`.
     ///
+    /// Two connections read a half each: most of the work is SQLite's, on its own threads.
+    ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn list_polled(
+        &self,
+        source: &str,
+        (from, until): (Timestamp, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<Polled>, StorageError> {
+        let middle = Timestamp::from_micros(from.micros().midpoint(until.micros()));
+        let (mut entries, mut later) = tokio::try_join!(
+            self.list_polled_half(source, (from, middle), limit),
+            self.list_polled_half(source, (middle, until), limit),
+        )?;
+        entries.append(&mut later);
+        entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(entries)
+    }
+
+    async fn list_polled_half(
         &self,
         source: &str,
         (from, until): (Timestamp, Timestamp),
