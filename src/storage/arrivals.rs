@@ -2,16 +2,20 @@
 //! cost as much as those of sixty.
 //!
 //! Properties kept:
-//! - Nobody waits for a window: a push that is alone is stored at once, and the next ones
-//!   gather while it is.
+//! - A push that comes alone, after another one that did, waits for no window; the next
+//!   ones gather while it is stored. Where many came at once, some milliseconds are waited
+//!   for as many again.
 //! - Each push hears of its own success, after the commit (I6), and of its own failure: when
 //!   a group fails for another reason than the disk's, each of it is tried alone.
 //! - Pushes of one source are stored in the order in which they came.
 //!
 //! Races accepted: a caller that drops its future does not take its push back.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::model::event::Route;
 use crate::storage::error::StorageError;
@@ -22,6 +26,11 @@ const QUEUE_MAX: usize = 256;
 
 /// Pushes in one group: with 64 connections, all of them.
 const GROUP_MAX: usize = 64;
+
+/// How long the first of a group waits for as many as were in the group before: they were
+/// answered just now, and are about to push again. Without it, the first to come back would
+/// be stored alone while all others wait for its commit.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Larger pushes are stored by themselves: they gain nothing, and would be held twice.
 const EVENTS_MAX: usize = 64;
@@ -71,9 +80,24 @@ impl Arriving {
     /// Stores what comes until every [`Arrivals`] is gone.
     pub(super) async fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut before = 0;
         while self.arrivals.recv_many(&mut group, GROUP_MAX).await > 0 {
+            self.gather(&mut group, before).await;
+            before = group.len();
             let alike = sort(std::mem::take(&mut group));
             join_all(alike.into_iter().map(|group| self.store(group))).await;
+        }
+    }
+
+    /// Waits until the group is as large as the one before it, for [`GATHER`] at most.
+    async fn gather(&mut self, group: &mut Vec<Arrival>, before: usize) {
+        let end = Instant::now() + GATHER;
+        while group.len() < before {
+            let room = GROUP_MAX - group.len();
+            match timeout_at(end, self.arrivals.recv_many(group, room)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return,
+            }
         }
     }
 
