@@ -32,6 +32,7 @@ const HOMES: &[Home] = &[
     Home { name: "axum_server", places: &["transport", "receive"] },
     Home { name: "rustls", places: &["receive"] },
     Home { name: "prometheus", places: &["admin"] },
+    Home { name: "x509_parser", places: &["receive"] },
     Home { name: "tokio_cron_scheduler", places: &["app/schedule.rs"] },
     Home { name: "sd_notify", places: &["app"] },
     Home { name: "tracing_subscriber", places: &["telemetry", "config"] },

@@ -4,14 +4,17 @@
 //! script can throw either away.
 
 mod online;
+mod receiver;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::check::receiver::Receiving;
 use crate::cli::exit::Exit;
 use crate::config::{Config, Environment, Fault, Faults, Loaded, Place};
+use crate::model::clock::Clock;
 
 /// What `tailwater check` takes.
 #[derive(Args, Clone, Debug)]
@@ -31,17 +34,18 @@ pub struct CheckArgs {
 /// Standard output or standard error cannot be written to.
 pub async fn run(args: &CheckArgs, path: Option<PathBuf>) -> io::Result<Exit> {
     let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
-    let loaded =
-        Config::find(path).and_then(|path| Config::load(&path, &Environment::of_process()));
-    let loaded = match (loaded, args.json) {
-        (Ok(loaded), false) => {
-            tell_valid(&loaded, &mut out, &mut err)?;
+    let loaded = match (load(path), args.json) {
+        (Ok((loaded, receiving)), false) => {
+            tell_valid(&loaded, receiving.as_ref(), &mut out, &mut err)?;
             loaded
         }
-        (Ok(loaded), true) => {
+        (Ok((loaded, receiving)), true) => {
             let file = loaded.path.display().to_string();
             let verdict = serde_json::json!({ "file": file, "valid": true });
             tell_json(&verdict, "warning", &loaded.warnings, &mut out)?;
+            if let Some(receiving) = receiving {
+                writeln!(out, "{}", receiving.to_json())?;
+            }
             loaded
         }
         (Err(faults), false) => return tell_faults(&faults, &mut err),
@@ -55,6 +59,13 @@ pub async fn run(args: &CheckArgs, path: Option<PathBuf>) -> io::Result<Exit> {
         return Ok(Exit::Done);
     }
     ask(&loaded.config, args.json, &mut out, &mut err).await
+}
+
+/// The configuration, and the receiver that it makes.
+fn load(path: Option<PathBuf>) -> Result<(Loaded, Option<Receiving>), Faults> {
+    let mut loaded = Config::load(&Config::find(path)?, &Environment::of_process())?;
+    let receiving = receiver::look(&mut loaded, Clock::system().now())?;
+    Ok((loaded, receiving))
 }
 
 async fn ask(
@@ -76,7 +87,12 @@ async fn ask(
     Ok(if faults > 0 { Exit::Faulty } else { Exit::Done })
 }
 
-fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+fn tell_valid(
+    loaded: &Loaded,
+    receiving: Option<&Receiving>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<()> {
     for warning in &loaded.warnings {
         writeln!(err, "warning: {warning}")?;
     }
@@ -89,6 +105,9 @@ fn tell_valid(loaded: &Loaded, out: &mut dyn Write, err: &mut dyn Write) -> io::
     if let Some(admin) = &config.admin {
         let asks = if admin.token.is_some() { "with a token" } else { "for everybody here" };
         writeln!(out, "  admin     http://{} {asks}", admin.listen)?;
+    }
+    if let Some(receiving) = receiving {
+        receiving.tell(out)?;
     }
     writeln!(out, "  warnings  {}", loaded.warnings.len())
 }
@@ -151,7 +170,7 @@ mod tests {
     fn a_valid_file_is_summed_up() {
         let loaded = load(include_str!("../../config.toml")).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        tell_valid(&loaded, &mut out, &mut err).unwrap();
+        tell_valid(&loaded, None, &mut out, &mut err).unwrap();
         let expected =
             "config.toml is valid\n  sources   production\n  targets   siem\n  warnings  4\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -170,7 +189,7 @@ mod tests {
         ] {
             let text = format!("{}\n[admin]\n{line}\n", include_str!("../../config.toml"));
             let (mut out, mut err) = (Vec::new(), Vec::new());
-            tell_valid(&load(&text).unwrap(), &mut out, &mut err).unwrap();
+            tell_valid(&load(&text).unwrap(), None, &mut out, &mut err).unwrap();
             let told = String::from_utf8(out).unwrap();
             assert!(told.contains(expected) && !told.contains("planted"), "{told}");
         }

@@ -51,7 +51,7 @@ pub use desk::Inlets;
 pub use inlet::{Inlet, Polled, Wake};
 pub use silence::{HEARD_TYPE, SILENT_TYPE};
 pub use tally::{PUSH_STATUSES, PushTally};
-pub use tls::TlsError;
+pub use tls::{TlsError, certificate_end};
 
 /// Connections at once. GreenLake needs a handful.
 const SEATS: usize = 256;

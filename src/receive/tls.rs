@@ -10,8 +10,10 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
+use x509_parser::parse_x509_certificate;
 
 use crate::config::TlsFiles;
+use crate::model::timestamp::Timestamp;
 
 /// Pause between two looks at the files. Certificates are renewed weeks ahead.
 const LOOK: Duration = Duration::from_secs(5);
@@ -82,6 +84,24 @@ async fn read(files: &TlsFiles) -> Result<[Vec<u8>; 2], TlsError> {
     Ok([read(&files.cert).await?, read(&files.key).await?])
 }
 
+/// When the certificate in `files` ends, if the receiver could use them now.
+///
+/// # Errors
+/// What is wrong with them; says nothing of the key.
+pub fn certificate_end(files: &TlsFiles) -> Result<Timestamp, TlsError> {
+    let read = |path: &PathBuf| {
+        let fail = |error: std::io::Error| TlsError { path: path.clone(), why: error.to_string() };
+        std::fs::read(path).map_err(fail)
+    };
+    let seen = [read(&files.cert)?, read(&files.key)?];
+    parse(files, &seen)?;
+    let fail = |why: String| TlsError { path: files.cert.clone(), why };
+    let first =
+        CertificateDer::from_pem_slice(&seen[0]).map_err(|error| fail(error.to_string()))?;
+    let (_, first) = parse_x509_certificate(&first).map_err(|error| fail(error.to_string()))?;
+    Ok(Timestamp::from_secs(first.validity().not_after.timestamp()))
+}
+
 /// HTTP/1.1 over TLS 1.2 or 1.3, by aws-lc-rs.
 fn parse(files: &TlsFiles, [cert, key]: &[Vec<u8>; 2]) -> Result<Arc<ServerConfig>, TlsError> {
     let fail = |path: &PathBuf, why: String| TlsError { path: path.clone(), why };
@@ -102,3 +122,6 @@ fn parse(files: &TlsFiles, [cert, key]: &[Vec<u8>; 2]) -> Result<Arc<ServerConfi
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,9 @@ const SECRET_BYTES_MIN: usize = 8;
 /// Below it `check` warns: 16 random letters and digits are beyond guessing.
 const SECRET_BYTES_ADVISED: usize = 16;
 
+/// HPE takes no longer ones (HPE developer portal, webhook API).
+const SECRET_CHARS_MAX: usize = 100;
+
 /// A URL's path stays below what servers on the way take.
 const PATH_BYTES_MAX: usize = 200;
 
@@ -149,6 +152,10 @@ fn webhook_secret(field: &Field<'_>) -> Option<Secret> {
     }
     if bytes.len() < SECRET_BYTES_ADVISED {
         field.warn(format!("is shorter than {SECRET_BYTES_ADVISED} bytes"), instead);
+    }
+    if secret.expose().chars().count() > SECRET_CHARS_MAX {
+        let what = format!("is longer than {SECRET_CHARS_MAX} characters, which GreenLake refuses");
+        field.warn(what, "write a shorter one, here and in the webhook");
     }
     Some(secret)
 }
