@@ -75,3 +75,6 @@ fn is_allowed(key: &Secret, headers: &HeaderMap) -> bool {
         given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
     bare | bearer.is_some_and(|(_, token)| same_secret(token.trim_ascii(), key))
 }
+
+#[cfg(test)]
+mod tests;

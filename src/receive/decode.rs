@@ -130,3 +130,6 @@ impl Parcel {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

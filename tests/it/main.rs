@@ -29,6 +29,7 @@ mod own_events;
 mod reading_along;
 mod rebinding;
 mod receiver;
+mod receiver_faults;
 mod reload;
 mod replays;
 mod secrets;

@@ -11,8 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use crate::support::push::send;
 use crate::support::raw::{Seen, answer, answer_with};
-use crate::support::{Audit, Home, RawServer, SOON, Setup, eventually};
+use crate::support::{Audit, Home, Process, Pusher, RawServer, SOON, Setup, entry, eventually};
 
 // Each planted secret has a middle that no encoding of URLs, forms or JSON changes.
 const CLIENT_SECRET: &str = "Planted1ClientSecret/+ %&=";
@@ -25,9 +26,12 @@ const HEADER: &str = "Planted7HeaderValue";
 const QUERY: &str = "Planted8QueryKey%2F%2B";
 const URL_PASSWORD: &str = "Planted9UrlPassword%2F";
 const PROXY_PASSWORD: &str = "PlantedAProxyPassword";
+const WEBHOOK_SECRET: &str = "PlantedBWebhookSecret/+ %&=";
+const SECOND_SECRET: &str = "PlantedCSecondSecret/+ %&=";
+const API_KEY: &str = "PlantedDWebhookApiKey-._~+/=";
 
 /// The middles; the third one is inside the base64 of the key.
-const MIDDLES: [&str; 10] = [
+const MIDDLES: [&str; 13] = [
     "Planted1ClientSecret",
     "Planted2AccessToken",
     "Planted3HmacKey",
@@ -38,6 +42,9 @@ const MIDDLES: [&str; 10] = [
     "Planted8QueryKey",
     "Planted9UrlPassword",
     "PlantedAProxyPassword",
+    "PlantedBWebhookSecret",
+    "PlantedCSecondSecret",
+    "PlantedDWebhookApiKey",
 ];
 
 /// What must not be found. In base64 a text looks different in each of three places, and
@@ -224,6 +231,7 @@ async fn planted_secrets_are_never_shown_nor_stored() {
         targets.iter().all(|target| target.seen().len() >= 16).then_some(())
     })
     .await;
+    push_in_every_way(&daemon).await;
     home.until_settled(SOON).await;
     assert_eq!(found_in(home.path()), Vec::<String>::new(), "while the daemon runs");
     run_every_command(&home).await;
@@ -240,6 +248,10 @@ fn set_up(cloud: &RawServer, targets: &[RawServer; 5]) -> Setup {
     let proxy = with_user(&proxy.url(""), PROXY_PASSWORD);
     Setup::of(&cloud.url(""), CLIENT_SECRET)
         .source("token_auth = \"basic\"")
+        .push(&format!(
+            "secondary_secret = \"{SECOND_SECRET}\"\napi_key = \"{API_KEY}\"\nforeign = \"flag\""
+        ))
+        .secret(WEBHOOK_SECRET)
         .source(&format!("proxy = \"{}\"", with_user(&cloud.url(""), PROXY_PASSWORD)))
         .log("trace")
         .target(
@@ -265,6 +277,31 @@ fn set_up(cloud: &RawServer, targets: &[RawServer; 5]) -> Setup {
         )
         .target("url", &with_user(&url.url("/"), URL_PASSWORD), retry)
         .target("proxied", "http://sink.invalid/", &format!("{retry}\nproxy = \"{proxy}\""))
+}
+
+/// Signed pushes, forged ones, the wrong key, a challenge; each secret is in use.
+async fn push_in_every_way(daemon: &Process) {
+    let pusher = Pusher::to(daemon).await;
+    let body = entry("AZ-pushed").to_string();
+    let challenge = json!({
+        "specversion": "1.0", "id": "c", "source": "s", "data": {"challengeRequest": "text"},
+        "type": "com.hpe.greenlake.events.v1beta1.webhooks.verification",
+    });
+    for (secret, key, text, status) in [
+        (WEBHOOK_SECRET, API_KEY, body.as_str(), 202),
+        (SECOND_SECRET, &format!("Bearer {API_KEY}"), &body, 202),
+        (WEBHOOK_SECRET, API_KEY, "{\"cut", 400),
+        (WEBHOOK_SECRET, &API_KEY[1..], &body, 401),
+        (WEBHOOK_SECRET, &format!("Basic {API_KEY}"), &body, 401),
+        ("another", API_KEY, &body, 401),
+        (WEBHOOK_SECRET, API_KEY, &challenge.to_string(), 200),
+    ] {
+        let request = pusher.signed(secret, text).header("authorization", key);
+        let heard = send(request).await;
+        assert_eq!(heard.status, status, "{text}");
+        let shown = needles().into_iter().find(|needle| heard.body.contains(needle));
+        assert_eq!(shown, None);
+    }
 }
 
 async fn run_every_command(home: &Home) {

@@ -66,6 +66,16 @@ impl Setup {
         Self { admin: format!("[admin]\nlisten = \"127.0.0.1:0\"\n{lines}\n\n"), ..self }
     }
 
+    /// Signs pushes with another secret than the usual one.
+    pub(crate) fn secret(self, secret: &str) -> Self {
+        Self { push: self.push.replace(SECRET, secret), ..self }
+    }
+
+    /// The same with other words in the lines of `[source.push]`.
+    pub(crate) fn replacing(self, words: &str, others: &str) -> Self {
+        Self { push: self.push.replace(words, others), ..self }
+    }
+
     /// Adds a line to `[[source]]`.
     pub(crate) fn source(self, line: &str) -> Self {
         Self { source: format!("{}{line}\n", self.source), ..self }
