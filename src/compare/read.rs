@@ -5,7 +5,7 @@ use crate::compare::measure::{Found, measure};
 use crate::compare::what_if::WhatIf;
 use crate::compare::{Comparison, Period};
 use crate::model::timestamp::Timestamp;
-use crate::storage::{Reader, Routes, StorageError};
+use crate::storage::{Entries, Reader, Routes, StorageError};
 
 /// Entries that are compared at once: three times the figure that this is measured with, in
 /// some 500 MiB. A period with more is refused.
@@ -129,11 +129,12 @@ pub async fn compare(
     let routes = find_routes(reader, source).await?;
     let (period, is_cut) = period_of(&routes, since, until.unwrap_or(now))?;
     let bounds = (period.from, period.until);
-    let what_if = what_if(reader, source, bounds).await?;
-    let pairs = reader.list_pairs(source, bounds, ENTRIES_MAX + 1).await?;
+    let Entries { pairs, polled } = reader.list_entries(source, bounds, ENTRIES_MAX + 1).await?;
     if pairs.len() > ENTRIES_MAX as usize {
         return Err(CompareError::TooMany(source.to_owned()));
     }
+    let what_if = WhatIf::new(&polled, &reader.list_poll_cycles(source, bounds).await?);
+    drop(polled);
     let scanned_at = reader.find_coverage(source).await?.and_then(|found| found.last_asked());
     let found = Found {
         routes,
@@ -150,17 +151,6 @@ pub async fn compare(
     let comparison = measure(found);
     require_something(&comparison)?;
     Ok(comparison)
-}
-
-/// The entries that polling brought are let go of before the pairs are read.
-async fn what_if(
-    reader: &Reader,
-    source: &str,
-    bounds: (Timestamp, Timestamp),
-) -> Result<WhatIf, StorageError> {
-    let cycles = reader.list_poll_cycles(source, bounds).await?;
-    let entries = reader.list_polled(source, bounds, ENTRIES_MAX).await?;
-    Ok(WhatIf::new(&entries, &cycles))
 }
 
 async fn find_routes(reader: &Reader, source: &str) -> Result<Routes, CompareError> {

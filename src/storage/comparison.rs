@@ -10,10 +10,12 @@ use serde::Serialize;
 use sqlx::{FromRow, Row};
 
 use crate::model::event::AUDIT_SOURCE;
+use crate::model::lateness::Sighted;
 use crate::model::timestamp::Timestamp;
 use crate::storage::Reader;
 use crate::storage::error::StorageError;
 use crate::storage::requests::Label;
+use crate::storage::what_if::Polled;
 
 /// Sets of differing fields that are told apart; payloads choose their names.
 const DIFFERENCES_MAX: i64 = 10_000;
@@ -45,6 +47,15 @@ pub struct Pair {
     pub pushed: Option<Timestamp>,
     /// What keeps it out of comparisons. Of several labels the last one that [`Label`] lists.
     pub label: Option<Label>,
+}
+
+/// The audit entries of a period, as both routes showed them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// All of them.
+    pub pairs: Vec<Pair>,
+    /// Those that polling brought in its own time.
+    pub polled: Vec<Polled>,
 }
 
 /// A field that the two routes tell differently.
@@ -85,25 +96,27 @@ impl Reader {
     }
 
     /// The audit entries of a source that were created in `[from, until)`, oldest first, at
-    /// most `limit` of either half of that time. 48 bytes each.
+    /// most `limit` of either half of that time. 48 bytes each, and again for those that
+    /// polling brought in its own time.
     ///
     /// Two connections read a half each: most of the work is SQLite's, on its own threads.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn list_pairs(
+    pub async fn list_entries(
         &self,
         source: &str,
         (from, until): (Timestamp, Timestamp),
         limit: u32,
-    ) -> Result<Vec<Pair>, StorageError> {
+    ) -> Result<Entries, StorageError> {
         let middle = Timestamp::from_micros(from.micros().midpoint(until.micros()));
-        let (mut pairs, mut later) = tokio::try_join!(
+        let (mut entries, mut later) = tokio::try_join!(
             self.list_half(source, (from, middle), limit),
             self.list_half(source, (middle, until), limit),
         )?;
-        pairs.append(&mut later);
-        Ok(pairs)
+        entries.pairs.append(&mut later.pairs);
+        entries.polled.append(&mut later.polled);
+        Ok(entries)
     }
 
     async fn list_half(
@@ -111,7 +124,7 @@ impl Reader {
         source: &str,
         (from, until): (Timestamp, Timestamp),
         limit: u32,
-    ) -> Result<Vec<Pair>, StorageError> {
+    ) -> Result<Entries, StorageError> {
         // The label rides on the creation, in its two lowest bits: a value less to hand over
         // for each row. The plus keeps SQLite from the index of ids, which has no times.
         let mut rows = sqlx::query_as::<_, PairRow>(
@@ -119,7 +132,8 @@ impl Reader {
                                              WHEN push.label = 'batch' THEN 2
                                              WHEN poll.label = 'nudged' THEN 1
                                              ELSE 0 END,
-                    poll.seen_us, push.seen_us
+                    poll.seen_us, push.seen_us,
+                    CASE WHEN poll.tier IS NULL THEN poll.shown_us END, poll.unseen_us
              FROM event e
              LEFT JOIN sighting poll ON poll.sequence = e.sequence AND poll.route = 'poll'
              LEFT JOIN sighting push ON push.sequence = e.sequence AND push.route = 'push'
@@ -135,11 +149,12 @@ impl Reader {
         .bind(AUDIT_SOURCE)
         .bind(limit)
         .fetch(&self.0);
-        let mut pairs = Vec::new();
+        let mut entries = Entries::default();
         while let Some(row) = rows.try_next().await? {
-            pairs.push(row.pair());
+            entries.pairs.push(row.pair());
+            entries.polled.extend(row.polled());
         }
-        Ok(pairs)
+        Ok(entries)
     }
 
     /// In how many audit entries of a source, created in `[from, until)`, the routes differ,
@@ -181,13 +196,25 @@ impl Reader {
     }
 }
 
-/// Creation with the label, and the sightings by polling and by push.
+/// Creation with the label, the sightings by polling and by push; when polling's answer was
+/// there, unless it was a sweep's or tells nothing, and the last scan before.
 #[derive(FromRow)]
-struct PairRow(i64, Option<i64>, Option<i64>);
+struct PairRow(i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
 impl PairRow {
+    fn polled(&self) -> Option<Polled> {
+        let Self(created, seen, _, shown, unseen) = *self;
+        let shown_at = Timestamp::from_micros(shown?);
+        let unseen_at = unseen.map(Timestamp::from_micros);
+        Some(Polled {
+            created_at: Timestamp::from_micros(created.div_euclid(4)),
+            seen_at: Timestamp::from_micros(seen?),
+            sighted: Sighted { unseen_at, shown_at, tier: None },
+        })
+    }
+
     fn pair(&self) -> Pair {
-        let Self(created, polled, pushed) = *self;
+        let Self(created, polled, pushed, ..) = *self;
         Pair {
             created: Timestamp::from_micros(created.div_euclid(4)),
             polled: polled.map(Timestamp::from_micros),

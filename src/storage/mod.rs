@@ -52,7 +52,7 @@ use crate::storage::recent::Recent;
 use crate::storage::writer::Writer;
 
 pub use attempts::AttemptRow;
-pub use comparison::{FieldDifference, Pair, Routes};
+pub use comparison::{Entries, FieldDifference, Pair, Routes};
 pub use costs::{PollCost, PushCost};
 pub use deliveries::{DeliveryFilter, DeliveryRow, Due};
 pub use error::StorageError;

@@ -1,10 +1,8 @@
 //! The polls of the past and what each showed, for telling what others would have come to.
 
-use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::model::event::AUDIT_SOURCE;
 use crate::model::lateness::Sighted;
 use crate::model::timestamp::Timestamp;
 use crate::storage::Reader;
@@ -40,60 +38,6 @@ pub struct Polled {
 }
 
 impl Reader {
-    /// The audit entries of a source that were created at or after `from` and before
-    /// `until` and that polling brought in its own time, oldest first, at most `limit`.
-    ///
-    /// Two connections read a half each: most of the work is SQLite's, on its own threads.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub async fn list_polled(
-        &self,
-        source: &str,
-        (from, until): (Timestamp, Timestamp),
-        limit: u32,
-    ) -> Result<Vec<Polled>, StorageError> {
-        let middle = Timestamp::from_micros(from.micros().midpoint(until.micros()));
-        let (mut entries, mut later) = tokio::try_join!(
-            self.list_polled_half(source, (from, middle), limit),
-            self.list_polled_half(source, (middle, until), limit),
-        )?;
-        entries.append(&mut later);
-        entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(entries)
-    }
-
-    async fn list_polled_half(
-        &self,
-        source: &str,
-        (from, until): (Timestamp, Timestamp),
-        limit: u32,
-    ) -> Result<Vec<Polled>, StorageError> {
-        // The plus keeps SQLite from the index of ids, which has no times.
-        let mut rows = sqlx::query(
-            "SELECT e.occurred_us, g.seen_us, g.unseen_us, g.shown_us
-             FROM event e
-             JOIN sighting g ON g.sequence = e.sequence AND g.route = 'poll'
-             WHERE e.occurred_us >= $1 AND e.occurred_us < $2
-               AND e.source_id = (SELECT id FROM source WHERE name = $3)
-               AND +e.origin_id IN (SELECT id FROM origin WHERE uri = $4)
-               AND g.shown_us IS NOT NULL AND g.tier IS NULL
-             ORDER BY e.occurred_us
-             LIMIT $5",
-        )
-        .bind(from.micros())
-        .bind(until.micros())
-        .bind(source)
-        .bind(AUDIT_SOURCE)
-        .bind(limit)
-        .fetch(&self.0);
-        let mut entries = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            entries.push(polled(&row)?);
-        }
-        Ok(entries)
-    }
-
     /// The polls of a source that began at or after `from` and before `until`, oldest
     /// first; the newest million of them.
     ///
@@ -126,19 +70,6 @@ impl Reader {
         cycles.reverse();
         Ok(cycles)
     }
-}
-
-fn polled(row: &SqliteRow) -> Result<Polled, sqlx::Error> {
-    let unseen_us: Option<i64> = row.try_get(2)?;
-    Ok(Polled {
-        created_at: Timestamp::from_micros(row.try_get(0)?),
-        seen_at: Timestamp::from_micros(row.try_get(1)?),
-        sighted: Sighted {
-            unseen_at: unseen_us.map(Timestamp::from_micros),
-            shown_at: Timestamp::from_micros(row.try_get(3)?),
-            tier: None,
-        },
-    })
 }
 
 fn cycle(row: &SqliteRow) -> Result<PollCycle, sqlx::Error> {

@@ -203,7 +203,8 @@ async fn requests_say_what_their_route_showed_for_the_first_time() {
     assert_eq!(polled, [(2, 2), (0, 1)]);
 
     let all = (at(-60), at(60));
-    let pairs = reader.list_pairs("production", all, 10).await.unwrap();
+    let list = async |source, bounds| reader.list_entries(source, bounds, 10).await.unwrap().pairs;
+    let pairs = list("production", all).await;
     let pairs: Vec<_> = pairs.iter().map(|pair| (pair.polled, pair.pushed, pair.label)).collect();
     let batch = Some(Label::Batch);
     let expected = [
@@ -212,8 +213,8 @@ async fn requests_say_what_their_route_showed_for_the_first_time() {
         (Some(at(4)), Some(at(2)), batch),
     ];
     assert_eq!(pairs, expected);
-    assert_eq!(reader.list_pairs("another", all, 10).await.unwrap(), []);
-    assert_eq!(reader.list_pairs("production", (at(-6), at(60)), 10).await.unwrap(), []);
+    assert_eq!(list("another", all).await, []);
+    assert_eq!(list("production", (at(-6), at(60))).await, []);
     let push = reader.sum_push_cost("production", all).await.unwrap();
     assert_eq!((push.requests, push.empty, push.read, push.shown), (2, 1, 4, 2));
     let poll = reader.sum_poll_costs("production", all).await.unwrap();
