@@ -56,8 +56,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             "history of this source begins"
         );
         let row = asked.row("first_start", None);
-        let ingest = self.ingest_row(row, Some(coverage.clone()));
-        self.store(ingest, None).await?;
+        self.store(None, row, None, Some(coverage.clone())).await?;
         Ok(coverage)
     }
 }
