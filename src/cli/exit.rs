@@ -7,7 +7,7 @@ use crate::compare::CompareError;
 use crate::config::Faults;
 use crate::storage::StorageError;
 
-/// The process's exit codes (design 10, contract).
+/// The process's exit codes; scripts may rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.

@@ -89,7 +89,7 @@ impl fmt::Debug for SourceConfig {
     }
 }
 
-/// Where the client's id and secret go in a token request (`greenlake/api.md` 2).
+/// Where the client's id and secret go in a token request: HPE's samples show both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenAuth {
     /// In the form body, as HPE's own clients do.

@@ -7,7 +7,7 @@ use crate::model::outcome::Outcome;
 use crate::model::retry::jittered;
 
 /// Failures in a row that make a target *failing*: fewer are the hiccups that retries are
-/// for (design 7).
+/// for.
 const FAILURES: u32 = 10;
 
 /// Pauses before the probes of a failing target, the last one again and again: a restart

@@ -6,10 +6,11 @@ use std::str::FromStr;
 use crate::model::envelope::{CloudEvent, ExtensionValue};
 use crate::model::timestamp::Timestamp;
 
-/// The envelope's `source` of every audit entry (`greenlake/api.md` 3.6; design 5, contract).
+/// The envelope's `source` of every audit entry (HPE developer blog on GreenLake's
+/// webhooks, captured push; part of our contract with targets).
 pub const AUDIT_SOURCE: &str = "//global.api.greenlake.hpe.com/audit-log";
 
-/// The envelope's `type` of every audit entry (design 5, contract).
+/// The envelope's `type` of every audit entry (same source, same contract).
 pub const AUDIT_TYPE: &str = "com.hpe.greenlake.audit-log.v1.logs.created";
 
 /// Place of an event in the ledger: 1 for the first, without holes.
@@ -85,7 +86,7 @@ impl Event {
     /// The event's final envelope: what every target gets, now and at any replay.
     ///
     /// Adds `recordedtime`, `partitionkey`, `sequence` (19 digits, so that plain string
-    /// order is ledger order) and `tailwaterroute` (design 5, contract). What an event
+    /// order is ledger order) and `tailwaterroute`, as targets were promised. What an event
     /// other than an audit entry brings of the first three is left as it is: no
     /// intermediary may change `recordedtime` (CloudEvents extensions).
     #[must_use]

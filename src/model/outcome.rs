@@ -74,8 +74,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Judges an HTTP status (design 7; CloudEvents web hook 1.0.2, 2.2; Standard
-    /// Webhooks 1.0.0).
+    /// Judges an HTTP status (CloudEvents web hook 1.0.2, 2.2; Standard Webhooks 1.0.0;
+    /// `docs/delivery.md`).
     ///
     /// Statuses that nobody named are worth another attempt, as Knative's event delivery
     /// contract has it: an operator can mend them, and a dead letter cannot mend itself.
