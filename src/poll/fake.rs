@@ -13,8 +13,7 @@ use rand::{RngExt, SeedableRng};
 use crate::greenlake::{FetchError, Page, Query};
 use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
-use crate::model::envelope::{CloudEvent, Data};
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Unreadable};
+use crate::model::event::{Event, Unreadable};
 use crate::model::lateness::{Curve, Learnt, Sample};
 use crate::model::timestamp::Timestamp;
 use crate::poll::verdict::TOTAL_CAP;
@@ -22,23 +21,7 @@ use crate::poll::{Keep, Log};
 use crate::storage::{Ingest, Ingested, PollRequest, Request, StorageError};
 
 pub(crate) fn make_event(id: &str, second: i64) -> Event {
-    let envelope = CloudEvent {
-        id: id.to_owned(),
-        source: AUDIT_SOURCE.to_owned(),
-        event_type: AUDIT_TYPE.to_owned(),
-        subject: None,
-        time: None,
-        datacontenttype: None,
-        dataschema: None,
-        extensions: BTreeMap::new(),
-        data: Data::None,
-    };
-    Event {
-        workspace_id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
-        occurred_at: Timestamp::from_secs(second),
-        envelope,
-        facts: Facts::default(),
-    }
+    Event::bare(id, Timestamp::from_secs(second))
 }
 
 pub(crate) fn make_page(events: Vec<Event>, count: u64, total: u64) -> Page {

@@ -1,11 +1,10 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::config::{Foreign, PushConfig, Secret};
 use crate::model::coverage::Span;
-use crate::model::envelope::{CloudEvent, Data};
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Facts, Route};
+use crate::model::event::{Event, Route};
 use crate::model::sweep::Tier;
 use crate::receive::inlet::Polled;
 use crate::receive::rows::Rows;
@@ -146,20 +145,7 @@ impl Rig {
             let span = Span::new(made_at.secs(), made_at.secs() + 1);
             crate::model::lateness::Shown::new(&read, span, self.clock.now(), tier, 900)
         });
-        let event = CloudEvent {
-            id: id.to_owned(),
-            source: AUDIT_SOURCE.to_owned(),
-            event_type: AUDIT_TYPE.to_owned(),
-            subject: None,
-            time: None,
-            datacontenttype: None,
-            dataschema: None,
-            extensions: BTreeMap::new(),
-            data: Data::None,
-        };
-        let workspace_id = WORKSPACE.to_owned();
-        let facts = Facts::default();
-        let event = Event { workspace_id, occurred_at: made_at, envelope: event, facts };
+        let event = Event::bare(id, made_at);
         let now = self.clock.now();
         let request = match route {
             Route::Poll => Request::Poll(polled(now, tier)),

@@ -1,31 +1,18 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::model::clock::Clock;
-use crate::model::envelope::{CloudEvent, Data};
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts};
+use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
 use crate::storage::{HistoryFilter, Ledger, PushRequest, Request, SignedBy};
 
 const START: Timestamp = Timestamp::from_secs(1_750_000_000);
 
 fn event(id: &str) -> Event {
-    let envelope = CloudEvent {
-        id: id.to_owned(),
-        source: AUDIT_SOURCE.to_owned(),
-        event_type: AUDIT_TYPE.to_owned(),
-        subject: None,
-        time: None,
-        datacontenttype: None,
-        dataschema: None,
-        extensions: BTreeMap::new(),
-        data: Data::None,
-    };
-    let workspace_id = "3009de2825f211ec8a84fedebcb4a754".to_owned();
-    Event { workspace_id, occurred_at: START, envelope, facts: Facts::default() }
+    Event::bare(id, START)
 }
 
 fn push(source: &str, ids: &[&str], received_at: Timestamp) -> Ingest {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -7,8 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::clock::Clock;
 use crate::model::coverage::Span;
-use crate::model::envelope::{CloudEvent, Data};
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route};
+use crate::model::event::{AUDIT_TYPE, Event, Route};
 use crate::model::sweep::Tier;
 use crate::storage::{HistoryFilter, HistoryRow, Ingest, Label, PollRequest, Request};
 
@@ -35,22 +34,9 @@ fn at(secs: i64) -> Timestamp {
 }
 
 fn event(id: &str, event_type: &str) -> Event {
-    Event {
-        workspace_id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
-        occurred_at: at(-7),
-        envelope: CloudEvent {
-            id: id.to_owned(),
-            source: AUDIT_SOURCE.to_owned(),
-            event_type: event_type.to_owned(),
-            subject: None,
-            time: None,
-            datacontenttype: None,
-            dataschema: None,
-            extensions: BTreeMap::new(),
-            data: Data::None,
-        },
-        facts: Facts::default(),
-    }
+    let mut event = Event::bare(id, at(-7));
+    event_type.clone_into(&mut event.envelope.event_type);
+    event
 }
 
 fn push(ids: &[&str], received_at: Timestamp) -> Ingest {

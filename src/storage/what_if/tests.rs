@@ -1,11 +1,9 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
 use crate::model::clock::Clock;
 use crate::model::coverage::{Coverage, Span};
-use crate::model::envelope::{CloudEvent, Data};
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts, Route};
+use crate::model::event::{Event, Route};
 use crate::model::lateness::Shown;
 use crate::model::sweep::Tier;
 use crate::storage::{Ingest, Ledger, PollRequest, Request};
@@ -35,25 +33,6 @@ fn request(sent: i64, run: i64, outcome: &'static str, tier: Tier) -> PollReques
     }
 }
 
-fn event(id: &str, second: i64) -> Event {
-    Event {
-        workspace_id: "3009de2825f211ec8a84fedebcb4a754".to_owned(),
-        occurred_at: at(second),
-        envelope: CloudEvent {
-            id: id.to_owned(),
-            source: AUDIT_SOURCE.to_owned(),
-            event_type: AUDIT_TYPE.to_owned(),
-            subject: None,
-            time: None,
-            datacontenttype: None,
-            dataschema: None,
-            extensions: BTreeMap::new(),
-            data: Data::None,
-        },
-        facts: Facts::default(),
-    }
-}
-
 /// An answer with these entries that was there at `came`, a second after it was asked for.
 async fn polled(ledger: &Ledger, entries: &[(&str, i64)], came: i64, tier: Tier) {
     let mut coverage = Coverage::new(START - 3_000);
@@ -62,7 +41,7 @@ async fn polled(ledger: &Ledger, entries: &[(&str, i64)], came: i64, tier: Tier)
     let ingest = Ingest {
         source: "production".to_owned(),
         route: Route::Poll,
-        events: entries.iter().map(|(id, second)| event(id, *second)).collect(),
+        events: entries.iter().map(|(id, second)| Event::bare(id, at(*second))).collect(),
         unreadable: Vec::new(),
         targets: Vec::new(),
         coverage: None,
