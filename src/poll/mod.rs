@@ -33,6 +33,7 @@ mod run;
 pub mod scanner;
 mod second;
 mod storing;
+mod stuck;
 mod sweeping;
 pub mod verdict;
 

@@ -19,7 +19,6 @@ use crate::poll::plan::{Plan, Slice};
 use crate::poll::report::{Problem, Reason, RunReport, Trouble};
 use crate::poll::request::Asked;
 use crate::poll::scanner::Scanner;
-use crate::poll::second::without;
 use crate::poll::verdict::{Verdict, judge, read};
 use crate::poll::{Keep, Log};
 
@@ -82,8 +81,7 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         let unsettled = coverage.unsettled(hi, overlap);
         self.coverage = Some(coverage);
         self.note_past(0);
-        let (parts, left_out) =
-            without(unsettled, &mut self.scanner.stuck, self.scanner.clock.uptime());
+        let (parts, left_out) = self.scanner.stuck.without(unsettled, self.scanner.clock.uptime());
         if left_out > 0 {
             let message = format!("{left_out} s hold more entries than the source shows");
             self.report.problem = Some(Problem::new(Reason::Incomplete, message));

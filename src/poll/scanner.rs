@@ -1,6 +1,5 @@
 //! The reader of one source, a run at a time, and what it remembers in between.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::poll::pace::Paces;
 use crate::poll::past::Past;
 use crate::poll::report::{Reason, RunReport, Trouble};
 use crate::poll::run::Run;
+use crate::poll::stuck::Stuck;
 use crate::poll::{Keep, Log, PollError};
 
 /// What a scanner needs to know of its source.
@@ -72,8 +72,8 @@ pub struct Scanner<L, K> {
     pub(super) clock: Clock,
     pub(super) wake: Wake,
     pub(super) paces: Paces,
-    /// Seconds that could not be read whole, and the uptime at which to try again.
-    pub(super) stuck: BTreeMap<i64, Duration>,
+    /// Seconds that could not be read whole.
+    pub(super) stuck: Stuck,
     /// Time since boot when it was made.
     pub(super) born: Duration,
     /// The coverage as this process found it, until its first page is stored.
@@ -104,7 +104,7 @@ impl<L: Log, K: Keep> Scanner<L, K> {
             clock,
             wake,
             paces: Paces::default(),
-            stuck: BTreeMap::new(),
+            stuck: Stuck::default(),
             born,
             before: None,
             has_run: false,

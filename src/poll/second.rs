@@ -1,12 +1,11 @@
 //! A second with more entries than a page, read by offset and stored page by page.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::greenlake::{Page, Query};
-use crate::model::coverage::{Span, Unsettled};
+use crate::model::coverage::Span;
 use crate::model::envelope::Data;
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
@@ -18,29 +17,30 @@ use crate::poll::run::Run;
 use crate::poll::verdict::{count_outside, keys, read};
 use crate::poll::{Keep, Log};
 
-/// A second that could not be read whole takes up to some hundred requests, so it is
-/// tried once an hour, not at every poll.
-const RETRY_STUCK: Duration = Duration::from_hours(1);
-
-/// Stuck seconds remembered; beyond, the oldest is tried at the next poll.
-const MAX_STUCK: usize = 256;
-
 impl<L: Log, K: Keep> Run<'_, L, K> {
     /// Reads the one second of `span`. Every page is stored as it comes; the second is
     /// covered with the last one, and only when all of it was seen.
     pub(super) async fn read_second(&mut self, span: Span) -> Result<(), Trouble> {
+        let began = self.scanner.clock.uptime();
         let mut parts = Parts::of(&self.scanner.log);
         while let Some(part) = parts.next_part() {
-            match self.read_crowd(span, part).await? {
+            match self.read_crowd(span, part, began).await? {
                 Some(whole) => parts.whole(whole),
-                None => break,
+                None => return Ok(()),
             }
         }
+        self.scanner.stuck.forget(span.from);
         Ok(())
     }
 
-    /// Reads one part of a crowded second; `None` when it could not be read whole.
-    async fn read_crowd(&mut self, span: Span, part: Part) -> Result<Option<WholePart>, Trouble> {
+    /// Reads one part of a crowded second, of which the first was begun at the time since
+    /// boot `began`; `None` when it could not be read whole.
+    async fn read_crowd(
+        &mut self,
+        span: Span,
+        part: Part,
+        began: Duration,
+    ) -> Result<Option<WholePart>, Trouble> {
         let mut crowd = Crowd::within(part.term, self.scanner.settings.page_limit);
         let mut asked_first = None;
         while let Some(question) = crowd.next_question() {
@@ -74,7 +74,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             }
         }
         let fault = crowd.finish().err().unwrap_or("it was not read whole");
-        self.give_up_second(span, fault);
+        self.give_up_second(span, fault, began);
         Ok(None)
     }
 
@@ -84,45 +84,20 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
     }
 
     /// The alarm: this second stays uncovered, and the watermark below it.
-    fn give_up_second(&mut self, span: Span, fault: &str) {
+    fn give_up_second(&mut self, span: Span, fault: &str, began: Duration) {
         let second = Timestamp::from_secs(span.from).to_rfc3339_secs();
+        let now = self.scanner.clock.uptime();
+        let pause = self.scanner.stuck.give_up(span.from, now.saturating_sub(began), now);
         tracing::error!(
             source = self.scanner.settings.name,
             second,
             fault,
-            "a second could not be read whole; it stays open and is tried again every hour"
+            "a second could not be read whole; it stays open and is tried again in {} s",
+            pause.as_secs()
         );
         let message = format!("second {second} could not be read whole: {fault}");
         self.report.problem = Some(Problem::new(Reason::Incomplete, message));
-        let stuck = &mut self.scanner.stuck;
-        stuck.insert(span.from, self.scanner.clock.uptime() + RETRY_STUCK);
-        if stuck.len() > MAX_STUCK {
-            stuck.pop_first();
-        }
     }
-}
-
-/// Cuts the seconds in `stuck` whose time has not come out of `parts`; comes back with
-/// the rest and the number of seconds left out. Seconds whose time has come are forgotten.
-pub(super) fn without(
-    parts: Vec<Unsettled>,
-    stuck: &mut BTreeMap<i64, Duration>,
-    now: Duration,
-) -> (Vec<Unsettled>, usize) {
-    stuck.retain(|_, retry_at| *retry_at > now);
-    let mut kept = Vec::with_capacity(parts.len());
-    let mut left_out = 0;
-    for mut part in parts {
-        let whole = part.span;
-        for second in stuck.keys().copied().filter(|second| whole.contains(*second)) {
-            let before = Unsettled { span: Span::new(part.span.from, second), ..part };
-            kept.extend(Some(before).filter(|before| !before.span.is_empty()));
-            part.span.from = second + 1;
-            left_out += 1;
-        }
-        kept.extend(Some(part).filter(|part| !part.span.is_empty()));
-    }
-    (kept, left_out)
 }
 
 /// What does not add up in one page of a crowded second, in words.
@@ -154,22 +129,4 @@ fn region(event: &Event) -> Option<String> {
     }
     let Data::Json(data) = &event.envelope.data else { return None };
     serde_json::from_str::<Located>(data.get()).ok()?.region
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stuck_second_is_left_out_until_its_time_comes() {
-        let part = |from, until| Unsettled { span: Span::new(from, until), asked_at: None };
-        let at = Duration::from_secs;
-        let mut stuck = BTreeMap::from([(10, at(100)), (15, at(100)), (99, at(100)), (12, at(50))]);
-        let (parts, left_out) = without(vec![part(10, 20)], &mut stuck, at(60));
-        assert_eq!(parts, [part(11, 15), part(16, 20)]);
-        assert_eq!(left_out, 2);
-        let (parts, left_out) = without(vec![part(10, 20)], &mut stuck, at(100));
-        assert_eq!((parts, left_out), (vec![part(10, 20)], 0));
-        assert!(stuck.is_empty());
-    }
 }

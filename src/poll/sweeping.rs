@@ -11,7 +11,6 @@ use crate::model::sweep::Sweep;
 use crate::poll::plan::Plan;
 use crate::poll::report::{Reason, Trouble};
 use crate::poll::run::Run;
-use crate::poll::second::without;
 use crate::poll::{Keep, Log};
 
 /// Pause of the sweeps after one that failed: what cannot be read now costs a few requests
@@ -59,7 +58,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
                 part.span.until = part.span.until.min(self.hi);
                 !part.span.is_empty()
             });
-            let (parts, _) = without(parts, &mut self.scanner.stuck, self.scanner.clock.uptime());
+            let (parts, _) = self.scanner.stuck.without(parts, self.scanner.clock.uptime());
             let limit = self.scanner.settings.page_limit;
             let plan = Plan::sweep(parts, limit, self.scanner.paces);
             self.sweep = Some(sweep.tier);
