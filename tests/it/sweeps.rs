@@ -31,6 +31,13 @@ async fn what_comes_later_than_the_overlap_waits_for_the_hourly_sweep_and_is_tol
     cloud.cloud.generate(3, now.minus(Duration::from_mins(1)), now.minus(Duration::from_secs(5)));
     let daemon = home.run_daemon().await;
     until("what is in time arrives", SOON, || sink.ids() == cloud.ids()).await;
+    // The past is read after the present; what turns up before that is no latecomer.
+    let past = now.minus(LATE).micros();
+    eventually("the past is read", SOON, async || {
+        let watermark = "SELECT coalesce(max(watermark_us), 0) FROM source";
+        (Audit::live(&home).await.value::<i64>(watermark).await > past).then_some(())
+    })
+    .await;
 
     let late = Entry::new("late-entry", clock.now().minus(LATE), "Visible half an hour late");
     assert!(cloud.cloud.insert(late));
