@@ -49,7 +49,7 @@ impl FromStr for Status {
 }
 
 /// One HTTP request for a delivery, as it is recorded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Our wall time when it was sent.
     pub started_at: Timestamp,

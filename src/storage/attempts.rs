@@ -1,10 +1,12 @@
 //! Attempts: one row for each HTTP request for a delivery.
 
+use std::time::Duration;
+
 use sqlx::{Row, SqliteConnection};
 
 use crate::model::outcome::Reason;
 use crate::storage::Reader;
-use crate::storage::bulk::{Bulk, Values};
+use crate::storage::bulk::Bulk;
 use crate::storage::error::StorageError;
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
@@ -79,7 +81,7 @@ impl Reader {
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     target: TargetId,
-    settlements: &[Settlement],
+    settlements: &[&Settlement],
 ) -> Result<(), StorageError> {
     // Without the WHERE, SQLite reads ON CONFLICT as a join's.
     static INSERT: Bulk = Bulk::new(
@@ -93,18 +95,50 @@ pub(super) async fn insert(
          CROSS JOIN delivery d ON d.sequence = m.sequence AND d.target_id = ? \
          WHERE true ON CONFLICT DO NOTHING",
     );
-    let mut values = Values::with_capacity(settlements.len() * 6 + 1);
+    let mut filling = INSERT.of(settlements.len());
     for settlement in settlements {
         let attempt = &settlement.attempt;
-        values
+        filling
             .push(settlement.sequence)?
             .push(attempt.started_at.micros())?
-            .push(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))?
+            .push(micros(attempt.duration))?
             .push(attempt.status)?
             .push(attempt.outcome.reason().map(Reason::as_str))?
             .push(attempt.answer.as_deref())?;
     }
-    values.push(target)?;
-    INSERT.query(settlements.len(), values).execute(connection).await?;
+    filling.push_behind(target)?;
+    filling.query()?.execute(connection).await?;
     Ok(())
+}
+
+/// As [`insert`], for settlements of one request whose events follow on each other.
+pub(super) async fn insert_run(
+    connection: &mut SqliteConnection,
+    target: TargetId,
+    run: &[Settlement],
+) -> Result<(), StorageError> {
+    let [first, .., last] = run else { return Ok(()) };
+    sqlx::query(
+        "INSERT INTO attempt
+             (sequence, target_id, number, started_us, duration_us, status, reason, answer)
+         SELECT sequence, target_id, attempts, $4, $5, $6, $7, $8
+         FROM delivery
+         WHERE sequence BETWEEN $1 AND $2 AND target_id = $3
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(first.sequence)
+    .bind(last.sequence)
+    .bind(target)
+    .bind(first.attempt.started_at.micros())
+    .bind(micros(first.attempt.duration))
+    .bind(first.attempt.status)
+    .bind(first.attempt.outcome.reason().map(Reason::as_str))
+    .bind(first.attempt.answer.as_deref())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

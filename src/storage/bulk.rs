@@ -2,109 +2,149 @@
 
 use std::sync::OnceLock;
 
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments};
-use sqlx::{Arguments, Encode, Type};
+use sqlx::query::{Query, QueryAs};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Arguments, Encode, FromRow, Type};
 
 use crate::storage::error::StorageError;
 
-/// Rows in one statement, largest first. Few sizes, so that each statement's text is made
-/// once and parsed once a connection; 256 rows of 13 values stay far below SQLite's 32,766
+/// Rows of one statement, at most: 256 of 14 values stay far below SQLite's 32,766
 /// parameters.
-const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
+pub(super) const ROWS_MAX: usize = 256;
 
-/// Cuts `rows` into runs of [`SIZES`], in order.
-pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
-        let (chunk, rest) = rows.split_at(size);
-        rows = rest;
-        Some(chunk)
-    })
-}
+/// Numbers of rows that statements are made for: the powers of two up to [`ROWS_MAX`]. Few,
+/// so that each one's text is made once and parsed once a connection.
+const SIZES: usize = ROWS_MAX.ilog2() as usize + 1;
 
-/// As [`chunks`], to move out of the rows.
-pub(super) fn chunks_mut<T>(mut rows: &mut [T]) -> impl Iterator<Item = &mut [T]> {
-    std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
-        let (chunk, rest) = std::mem::take(&mut rows).split_at_mut(size);
-        rows = rest;
-        Some(chunk)
-    })
-}
-
-/// A statement over many rows.
+/// A statement over up to [`ROWS_MAX`] rows.
+///
+/// It is made for the next power of two; the rows that are missing are of nulls. So the
+/// statement must be one to which a row whose first value is null means nothing, as
+/// `WHERE column1 IS NOT NULL` behind its `VALUES` achieves.
 pub(super) struct Bulk {
     /// Before the rows, among them.
     head: &'static str,
     /// One row, with a `?` for each value.
     row: &'static str,
     tail: &'static str,
-    texts: [OnceLock<String>; SIZES.len()],
+    texts: [OnceLock<String>; SIZES],
 }
 
 impl Bulk {
     /// `head` `row`, `row`, … `tail`.
     pub(super) const fn new(head: &'static str, row: &'static str, tail: &'static str) -> Self {
-        Self { head, row, tail, texts: [const { OnceLock::new() }; SIZES.len()] }
+        Self { head, row, tail, texts: [const { OnceLock::new() }; SIZES] }
     }
 
-    /// The statement for `rows` rows, one of [`SIZES`].
-    fn text(&'static self, rows: usize) -> &'static str {
-        let at = SIZES.iter().position(|size| *size == rows).unwrap_or_default();
+    /// Begins the values of `rows` rows, 1 to [`ROWS_MAX`].
+    pub(super) fn of(&'static self, rows: usize) -> Filling {
+        let size = rows.clamp(1, ROWS_MAX).next_power_of_two();
+        let missing = (size - rows.min(size)) * self.width();
+        let mut values = SqliteArguments::default();
+        // Growing step by step is what costs.
+        values.reserve(size * self.width() + 2, 0);
+        Filling { bulk: self, size, missing, values }
+    }
+
+    /// The statement for `size` rows.
+    fn text(&'static self, size: usize) -> &'static str {
+        let at = size.ilog2() as usize;
         self.texts[at]
-            .get_or_init(|| [self.head, &vec![self.row; rows].join(", "), self.tail].concat())
+            .get_or_init(|| [self.head, &vec![self.row; size].join(", "), self.tail].concat())
     }
 
-    /// The statement for `rows` rows with its `values`, in the order of the question marks.
-    pub(super) fn query(
-        &'static self,
-        rows: usize,
-        values: Values,
-    ) -> Query<'static, Sqlite, SqliteArguments> {
-        sqlx::query_with(self.text(rows), values.0)
+    fn width(&self) -> usize {
+        self.row.bytes().filter(|byte| *byte == b'?').count()
     }
 }
 
-/// The values of a statement, in order.
-pub(super) struct Values(SqliteArguments);
+/// A statement whose values are being filled in, in the order of the question marks.
+pub(super) struct Filling {
+    bulk: &'static Bulk,
+    size: usize,
+    /// Values of the rows that are missing.
+    missing: usize,
+    values: SqliteArguments,
+}
 
-impl Values {
-    /// No values yet, with room for `count`: growing step by step is what costs.
-    pub(super) fn with_capacity(count: usize) -> Self {
-        let mut values = SqliteArguments::default();
-        values.reserve(count, 0);
-        Self(values)
-    }
-
-    /// Adds one. Texts that are handed over are not copied.
+impl Filling {
+    /// Adds a value. Texts that are handed over are not copied.
     pub(super) fn push<'t, T>(&mut self, value: T) -> Result<&mut Self, StorageError>
     where
         T: Encode<'t, Sqlite> + Type<Sqlite>,
     {
-        self.0.add(value).map_err(sqlx::Error::Encode)?;
+        self.values.add(value).map_err(sqlx::Error::Encode)?;
         Ok(self)
+    }
+
+    /// Adds a value that stands behind the rows.
+    pub(super) fn push_behind<'t, T>(&mut self, value: T) -> Result<&mut Self, StorageError>
+    where
+        T: Encode<'t, Sqlite> + Type<Sqlite>,
+    {
+        self.fill_up()?;
+        self.push(value)
+    }
+
+    /// The statement, for its effect or for rows that are read by hand.
+    pub(super) fn query(mut self) -> Result<Query<'static, Sqlite, SqliteArguments>, StorageError> {
+        self.fill_up()?;
+        Ok(sqlx::query_with(self.bulk.text(self.size), self.values))
+    }
+
+    /// The statement, for rows of `T`.
+    pub(super) fn query_as<T>(
+        mut self,
+    ) -> Result<QueryAs<'static, Sqlite, T, SqliteArguments>, StorageError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow>,
+    {
+        self.fill_up()?;
+        Ok(sqlx::query_as_with(self.bulk.text(self.size), self.values))
+    }
+
+    fn fill_up(&mut self) -> Result<(), StorageError> {
+        for _ in 0..std::mem::take(&mut self.missing) {
+            self.push(None::<i64>)?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{Connection, SqliteConnection};
+
     use super::*;
 
-    #[test]
-    fn every_row_is_in_one_chunk_in_order() {
-        for count in [0, 1, 3, 4, 5, 255, 256, 257, 1000] {
-            let rows: Vec<usize> = (0..count).collect();
-            let chunks: Vec<&[usize]> = chunks(&rows).collect();
-            assert_eq!(chunks.concat(), rows);
-            assert!(chunks.iter().all(|chunk| SIZES.contains(&chunk.len())));
+    #[tokio::test]
+    async fn every_row_is_there_once_whatever_their_number() {
+        static PAIRS: Bulk = Bulk::new(
+            "SELECT column1 + ?, column2 FROM (VALUES ",
+            "(?, ?)",
+            ") WHERE column1 IS NOT NULL AND column1 <> ?",
+        );
+        let mut connection = SqliteConnection::connect(":memory:").await.unwrap();
+        for count in [1, 2, 3, 7, 64, 65, 255, 256] {
+            let mut filling = PAIRS.of(count);
+            filling.push(1_000).unwrap();
+            for number in 0..i64::try_from(count).unwrap() {
+                filling.push(number).unwrap().push(number.to_string()).unwrap();
+            }
+            filling.push_behind(-1).unwrap();
+            let rows: Vec<(i64, String)> =
+                filling.query_as().unwrap().fetch_all(&mut connection).await.unwrap();
+            let expected = 0..i64::try_from(count).unwrap();
+            let expected: Vec<_> = expected.map(|n| (n + 1_000, n.to_string())).collect();
+            assert_eq!(rows, expected);
         }
     }
 
     #[test]
-    fn a_statement_has_a_row_for_each() {
+    fn a_statement_has_a_row_for_each_of_the_next_power_of_two() {
         static PAIRS: Bulk = Bulk::new("VALUES ", "(?, ?)", " LIMIT 9");
         assert_eq!(PAIRS.text(1), "VALUES (?, ?) LIMIT 9");
         assert_eq!(PAIRS.text(4), "VALUES (?, ?), (?, ?), (?, ?), (?, ?) LIMIT 9");
+        assert_eq!([1, 2, 3, 129, 256].map(|rows| PAIRS.of(rows).size), [1, 2, 4, 256, 256]);
     }
 }

@@ -1,10 +1,10 @@
 //! Sources, and which of their time has been scanned.
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use crate::model::coverage::{Coverage, Scan, Span};
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::chunks;
+use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::{Ledger, Reader};
 
@@ -35,6 +35,11 @@ pub(super) async fn replace(
     source_id: i64,
     coverage: &Coverage,
 ) -> Result<(), StorageError> {
+    static INSERT: Bulk = Bulk::new(
+        "INSERT INTO coverage (source_id, from_us, until_us, asked_us) SELECT * FROM (VALUES ",
+        "(?, ?, ?, ?)",
+        ") WHERE column1 IS NOT NULL",
+    );
     let moved = sqlx::query(
         "UPDATE source
          SET start_us = $2, watermark_us = $3
@@ -55,17 +60,16 @@ pub(super) async fn replace(
         .bind(source_id)
         .execute(&mut *connection)
         .await?;
-    for chunk in chunks(&coverage.scans) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO coverage (source_id, from_us, until_us, asked_us) ",
-        );
-        query.push_values(chunk, |mut row, scan| {
-            row.push_bind(source_id)
-                .push_bind(micros(scan.span.from))
-                .push_bind(micros(scan.span.until))
-                .push_bind(micros(scan.asked_at));
-        });
-        query.build().execute(&mut *connection).await?;
+    for chunk in coverage.scans.chunks(ROWS_MAX) {
+        let mut filling = INSERT.of(chunk.len());
+        for scan in chunk {
+            filling
+                .push(source_id)?
+                .push(micros(scan.span.from))?
+                .push(micros(scan.span.until))?
+                .push(micros(scan.asked_at))?;
+        }
+        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::model::difference::differing_fields;
 use crate::model::envelope::Data;
 use crate::model::event::{Event, Route, Sequence};
-use crate::storage::bulk::{Bulk, Values, chunks};
+use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 
 /// Compares `events`, which this route is the second one to show, with what is stored of them,
@@ -22,14 +22,14 @@ pub(super) async fn note(
     events: &[(Sequence, Event)],
 ) -> Result<(), StorageError> {
     static FIND: Bulk = Bulk::new("SELECT sequence, body FROM event WHERE sequence IN (", "?", ")");
-    for chunk in chunks(events) {
-        let mut values = Values::with_capacity(chunk.len());
+    for chunk in events.chunks(ROWS_MAX) {
+        let mut filling = FIND.of(chunk.len());
         for (sequence, _) in chunk {
-            values.push(*sequence)?;
+            filling.push(*sequence)?;
         }
         let told: HashMap<Sequence, &Event> =
             chunk.iter().map(|(sequence, event)| (*sequence, event)).collect();
-        for row in FIND.query(chunk.len(), values).fetch_all(&mut *connection).await? {
+        for row in filling.query()?.fetch_all(&mut *connection).await? {
             let (sequence, body): (Sequence, &str) = (row.try_get(0)?, row.try_get(1)?);
             let fields = told.get(&sequence).and_then(|event| differs(body, event));
             if let Some(fields) = fields {

@@ -5,13 +5,13 @@ use std::mem;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
 use crate::model::lateness::Sighted;
 use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::{Bulk, Values, chunks, chunks_mut};
+use crate::storage::bulk::{Bulk, Filling, ROWS_MAX};
 use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
 use crate::storage::requests::Label;
@@ -62,12 +62,28 @@ pub(super) struct Known {
     pub(super) is_sighted: bool,
 }
 
-/// Those of `events` that the ledger has already, by namespace and id.
+/// Known events by namespace and id.
+#[derive(Debug, Default)]
+pub(super) struct AllKnown(HashMap<i64, HashMap<String, Known>>);
+
+impl AllKnown {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The known event of that id.
+    pub(super) fn find(&self, origin_id: i64, id: &str) -> Option<Known> {
+        self.0.get(&origin_id)?.get(id).copied()
+    }
+}
+
+/// Those of `events` that the ledger has already.
 pub(super) async fn find_known(
     connection: &mut SqliteConnection,
     events: &[(i64, Event)],
     route: Route,
-) -> Result<HashMap<(i64, String), Known>, StorageError> {
+) -> Result<AllKnown, StorageError> {
     static FIND: Bulk = Bulk::new(
         "SELECT origin_id, id, sequence, \
          EXISTS (SELECT 1 FROM sighting g WHERE g.sequence = event.sequence AND g.route = ?) \
@@ -75,16 +91,16 @@ pub(super) async fn find_known(
         "(?, ?)",
         ")",
     );
-    let mut known = HashMap::new();
-    for chunk in chunks(events) {
-        let mut values = Values::with_capacity(chunk.len() * 2 + 1);
-        values.push(route.as_str())?;
+    let mut known = AllKnown::default();
+    for chunk in events.chunks(ROWS_MAX) {
+        let mut filling = FIND.of(chunk.len());
+        filling.push(route.as_str())?;
         for (origin_id, event) in chunk {
-            values.push(*origin_id)?.push(event.envelope.id.as_str())?;
+            filling.push(*origin_id)?.push(event.envelope.id.as_str())?;
         }
-        for row in FIND.query(chunk.len(), values).fetch_all(&mut *connection).await? {
+        for row in filling.query()?.fetch_all(&mut *connection).await? {
             let found = Known { sequence: row.try_get(2)?, is_sighted: row.try_get(3)? };
-            known.insert((row.try_get(0)?, row.try_get(1)?), found);
+            known.0.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, found);
         }
     }
     Ok(known)
@@ -98,15 +114,15 @@ pub(super) async fn insert(
     static INSERT: Bulk = Bulk::new(
         "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
          recorded_us, first_route, category, username, description, ip_address, \
-         body, checksum) VALUES ",
+         body, checksum) SELECT * FROM (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "",
+        ") WHERE column1 IS NOT NULL",
     );
-    for chunk in chunks_mut(events) {
-        let mut values = Values::with_capacity(chunk.len() * 14);
+    for chunk in events.chunks_mut(ROWS_MAX) {
+        let mut filling = INSERT.of(chunk.len());
         for event in chunk.iter_mut() {
             let facts = mem::take(&mut event.facts);
-            values
+            filling
                 .push(event.sequence)?
                 .push(event.origin_id)?
                 .push(event.id.as_str())?
@@ -122,7 +138,7 @@ pub(super) async fn insert(
                 .push(std::str::from_utf8(&event.body).unwrap_or_default())?
                 .push(checksum(&event.source, &event.id, &event.body))?;
         }
-        INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
+        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -153,29 +169,37 @@ pub(super) async fn insert_sightings(
     sightings: &[Sighting],
     route: Route,
 ) -> Result<(), StorageError> {
+    static RUN: Bulk = Bulk::new(
+        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
+         SELECT sequence, ?, ?, ?, ?, ?, ? FROM event WHERE sequence BETWEEN ",
+        "? AND ?",
+        " ON CONFLICT (sequence, route) DO NOTHING",
+    );
+    static LIST: Bulk = Bulk::new(
+        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
+         SELECT sequence, ?, ?, ?, ?, ?, ? FROM event WHERE sequence IN (",
+        "?",
+        ") ON CONFLICT (sequence, route) DO NOTHING",
+    );
     let mut single = Vec::new();
     for alike in sightings.chunk_by(Sighting::is_alike) {
         if alike.len() < ALIKE {
             single.extend_from_slice(alike);
             continue;
         }
-        let (first, last) = (alike[0].sequence, alike[alike.len() - 1].sequence);
         // Known events come in the order of their time, which need not be this one.
-        let is_run = alike.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence);
-        if is_run {
-            let mut query = sighting(alike[0], route);
-            query.push("BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
-            query.push(ONCE).build().execute(&mut *connection).await?;
+        if alike.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence) {
+            let mut filling = alike_filling(&RUN, 1, alike[0], route)?;
+            filling.push(alike[0].sequence)?.push(alike[alike.len() - 1].sequence)?;
+            filling.query()?.execute(&mut *connection).await?;
             continue;
         }
-        for chunk in chunks(alike) {
-            let mut query = sighting(alike[0], route);
-            query.push("IN (");
-            let mut sequences = query.separated(", ");
+        for chunk in alike.chunks(ROWS_MAX) {
+            let mut filling = alike_filling(&LIST, chunk.len(), alike[0], route)?;
             for sighting in chunk {
-                sequences.push_bind(sighting.sequence);
+                filling.push(sighting.sequence)?;
             }
-            query.push(")").push(ONCE).build().execute(&mut *connection).await?;
+            filling.query()?.execute(&mut *connection).await?;
         }
     }
     insert_single(connection, &single, route).await
@@ -188,15 +212,16 @@ async fn insert_single(
     route: Route,
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) VALUES ",
+        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
+         SELECT * FROM (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?)",
-        " ON CONFLICT (sequence, route) DO NOTHING",
+        ") WHERE column1 IS NOT NULL ON CONFLICT (sequence, route) DO NOTHING",
     );
-    for chunk in chunks(sightings) {
-        let mut values = Values::with_capacity(chunk.len() * 7);
+    for chunk in sightings.chunks(ROWS_MAX) {
+        let mut filling = INSERT.of(chunk.len());
         for Sighting { sequence, seen_at, sighted, label } in chunk {
             let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
-            values
+            filling
                 .push(*sequence)?
                 .push(route.as_str())?
                 .push(seen_at.micros())?
@@ -205,28 +230,29 @@ async fn insert_single(
                 .push(sighted.and_then(|sighted| sighted.tier).map(Tier::as_str))?
                 .push(label.map(Label::as_str))?;
         }
-        INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
+        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-const ONCE: &str = " ON CONFLICT (sequence, route) DO NOTHING";
-
-/// The beginning of a statement that makes sightings for events whose sequence is …
-fn sighting(of: Sighting, route: Route) -> QueryBuilder<Sqlite> {
+/// Begins a statement that makes sightings like `of` for the events that follow.
+fn alike_filling(
+    bulk: &'static Bulk,
+    rows: usize,
+    of: Sighting,
+    route: Route,
+) -> Result<Filling, StorageError> {
     let Sighting { seen_at, sighted, label, .. } = of;
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
-         SELECT sequence, ",
-    );
-    query.push_bind(route.as_str()).push(", ").push_bind(seen_at.micros());
-    query.push(", ").push_bind(sighted.map(|sighted| sighted.shown_at.micros()));
     let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
-    query.push(", ").push_bind(unseen_at.map(Timestamp::micros));
-    let tier = sighted.and_then(|sighted| sighted.tier);
-    query.push(", ").push_bind(tier.map(Tier::as_str));
-    query.push(", ").push_bind(label.map(Label::as_str)).push(" FROM event WHERE sequence ");
-    query
+    let mut filling = bulk.of(rows);
+    filling
+        .push(route.as_str())?
+        .push(seen_at.micros())?
+        .push(sighted.map(|sighted| sighted.shown_at.micros()))?
+        .push(unseen_at.map(Timestamp::micros))?
+        .push(sighted.and_then(|sighted| sighted.tier).map(Tier::as_str))?
+        .push(label.map(Label::as_str))?;
+    Ok(filling)
 }
 
 /// Puts an item into quarantine; 1 if it is new there, else 0.

@@ -112,8 +112,7 @@ async fn apply(
         return Ok(Default::default());
     };
     let (route, targets) = (*route, targets.clone());
-    let source_id = coverage::require_source(connection, source).await?;
-    let first = upkeep::next_sequence(connection).await?;
+    let (source_id, first) = find_place(connection, source).await?;
     let arrived = arrived(&mut ingests, now);
     let heard_at = arrived.heard_at;
     let sorted = sort_out(connection, arrived, route, first).await?;
@@ -143,6 +142,23 @@ async fn apply(
         .collect();
     requests::insert(connection, source_id, &requests).await?;
     Ok((ingested, rows.into_iter().map(recent).collect()))
+}
+
+/// The source's id, and the sequence that the next new event gets.
+async fn find_place(
+    connection: &mut SqliteConnection,
+    source: &str,
+) -> Result<(i64, Sequence), StorageError> {
+    let (id, first): (Option<i64>, Sequence) =
+        sqlx::query_as("SELECT (SELECT id FROM source WHERE name = $1), next_sequence FROM ledger")
+            .bind(source)
+            .fetch_one(&mut *connection)
+            .await?;
+    let id = match id {
+        Some(id) => id,
+        None => coverage::require_source(connection, source).await?,
+    };
+    Ok((id, first))
 }
 
 fn brought(ingested: &Ingested) -> Brought {
@@ -257,7 +273,9 @@ async fn sort_out(
         beside.push((sighting, number));
     }
     let known = events::find_known(connection, &placed, route).await?;
-    let mut ids: HashSet<(i64, String)> = HashSet::with_capacity(placed.len());
+    let mut ids: HashSet<(i64, &str)> = HashSet::with_capacity(placed.len());
+    let is_first: Vec<bool> =
+        placed.iter().map(|(origin, event)| ids.insert((*origin, &event.envelope.id))).collect();
     let mut sorted = Sorted {
         fresh: Vec::with_capacity(placed.len()),
         sightings: Vec::with_capacity(placed.len()),
@@ -266,10 +284,9 @@ async fn sort_out(
     };
     let mut next = first;
     let mut again = Vec::new();
-    for ((origin_id, event), (sighting, number)) in placed.into_iter().zip(beside) {
-        let key = (origin_id, event.envelope.id.clone());
-        let found = known.get(&key).copied();
-        let is_first = ids.insert(key);
+    for (at, ((origin_id, event), (sighting, number))) in placed.into_iter().zip(beside).enumerate()
+    {
+        let (found, is_first) = (known.find(origin_id, &event.envelope.id), is_first[at]);
         let ingested = &mut sorted.ingested[number];
         if found.is_none() && is_first {
             ingested.new += 1;

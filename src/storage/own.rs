@@ -8,7 +8,7 @@ use crate::model::envelope::json;
 use crate::model::event::{Event, Route, Sequence};
 use crate::model::own_event::{Dead, NAMED_MAX, OWN_SOURCE, died};
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::chunks;
+use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Sighting};
 use crate::storage::settle::Settlement;
@@ -116,21 +116,21 @@ pub(super) async fn insert_dead(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<(), StorageError> {
+    static FIND: Bulk = Bulk::new(
+        "SELECT o.uri, e.id FROM event e JOIN origin o ON o.id = e.origin_id \
+         WHERE e.sequence IN (",
+        "?",
+        ") ORDER BY e.sequence",
+    );
     let is_dead = |one: &&Settlement| matches!(one.fate, Fate::Dead(_));
     let dead: Vec<i64> = settlements.iter().filter(is_dead).map(|one| one.sequence).collect();
     let (mut named, mut own): (Vec<(String, String)>, i64) = (Vec::new(), 0);
-    for chunk in chunks(&dead) {
-        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
-            "SELECT o.uri, e.id FROM event e JOIN origin o ON o.id = e.origin_id \
-             WHERE e.sequence IN (",
-        );
-        let mut list = query.separated(", ");
+    for chunk in dead.chunks(ROWS_MAX) {
+        let mut filling = FIND.of(chunk.len());
         for sequence in chunk {
-            list.push_bind(sequence);
+            filling.push(*sequence)?;
         }
-        query.push(") ORDER BY e.sequence");
-        let found: Vec<(String, String)> =
-            query.build_query_as().fetch_all(&mut *connection).await?;
+        let found: Vec<(String, String)> = filling.query_as()?.fetch_all(&mut *connection).await?;
         for (uri, id) in found {
             if uri.starts_with(OWN_SOURCE) {
                 own += 1;

@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::{Bulk, Values, chunks};
+use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::requests::{Brought, whole};
 use crate::storage::{Ledger, Reader, coverage, upkeep};
@@ -88,14 +88,14 @@ pub(super) async fn insert(
     static INSERT: Bulk = Bulk::new(
         "INSERT INTO push_request \
          (source_id, received_us, duration_us, status, count, new, bytes, secret, error, \
-         sighted, repeated) VALUES ",
+         sighted, repeated) SELECT * FROM (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "",
+        ") WHERE column1 IS NOT NULL",
     );
-    for chunk in chunks(requests) {
-        let mut values = Values::with_capacity(chunk.len() * 11);
+    for chunk in requests.chunks(ROWS_MAX) {
+        let mut filling = INSERT.of(chunk.len());
         for (source_id, request, brought) in chunk {
-            values
+            filling
                 .push(*source_id)?
                 .push(request.received_at.micros())?
                 .push(whole(request.duration.as_micros()))?
@@ -108,7 +108,7 @@ pub(super) async fn insert(
                 .push(whole(brought.sighted))?
                 .push(whole(brought.repeated))?;
         }
-        INSERT.query(chunk.len(), values).execute(&mut *connection).await?;
+        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }

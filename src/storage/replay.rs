@@ -7,7 +7,7 @@
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::model::event::{Route, Sequence};
-use crate::storage::bulk::chunks;
+use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::filter::HistoryFilter;
 use crate::storage::operations::{self, OperationId};
@@ -132,25 +132,24 @@ async fn make_pending(
     which: Which,
     sequences: &[Sequence],
 ) -> Result<u64, StorageError> {
+    static MAKE: Bulk = Bulk::new(
+        "INSERT INTO delivery (sequence, target_id, status) \
+         SELECT sequence, ?, 'pending' FROM event WHERE sequence IN (",
+        "?",
+        ") ON CONFLICT (sequence, target_id) DO UPDATE \
+         SET status = 'pending', step = 0, first_attempt_us = NULL, \
+             next_attempt_us = NULL, settled_us = NULL \
+         WHERE delivery.status = 'dead' OR ?",
+    );
     let mut made = 0;
-    for chunk in chunks(sequences) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO delivery (sequence, target_id, status) SELECT sequence, ",
-        );
-        query.push_bind(target).push(", 'pending' FROM event WHERE sequence IN (");
-        let mut list = query.separated(", ");
+    for chunk in sequences.chunks(ROWS_MAX) {
+        let mut filling = MAKE.of(chunk.len());
+        filling.push(target)?;
         for sequence in chunk {
-            list.push_bind(sequence);
+            filling.push(*sequence)?;
         }
-        query.push(
-            ") ON CONFLICT (sequence, target_id) DO UPDATE \
-             SET status = 'pending', step = 0, first_attempt_us = NULL, \
-                 next_attempt_us = NULL, settled_us = NULL",
-        );
-        if which != Which::Every {
-            query.push(" WHERE delivery.status = 'dead'");
-        }
-        made += query.build().execute(&mut *connection).await?.rows_affected();
+        filling.push_behind(which == Which::Every)?;
+        made += filling.query()?.execute(&mut *connection).await?.rows_affected();
     }
     Ok(made)
 }

@@ -9,7 +9,7 @@ use crate::model::event::Sequence;
 use crate::model::outcome::Reason;
 use crate::model::own_event::turned;
 use crate::model::timestamp::Timestamp;
-use crate::storage::bulk::{Bulk, Values, chunks};
+use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::targets::{self, TargetId};
 use crate::storage::{Ledger, attempts, own};
@@ -59,10 +59,21 @@ async fn apply(
     now: Timestamp,
 ) -> Result<(), StorageError> {
     let (mut delivered, mut dead) = (0, 0);
-    for chunk in chunks(settlements) {
-        let ended = move_on(connection, target, chunk, now).await?;
+    let mut ended = |ended: (i64, i64)| {
         delivered += ended.0;
         dead += ended.1;
+    };
+    let mut single = Vec::new();
+    for run in settlements.chunk_by(is_run) {
+        if run.len() < RUN_MIN {
+            single.extend(run);
+            continue;
+        }
+        ended(move_run_on(connection, target, run, now).await?);
+        attempts::insert_run(connection, target, run).await?;
+    }
+    for chunk in single.chunks(ROWS_MAX) {
+        ended(move_on(connection, target, chunk, now).await?);
         attempts::insert(connection, target, chunk).await?;
     }
     if delivered + dead > 0 {
@@ -82,11 +93,64 @@ async fn apply(
     Ok(())
 }
 
+/// From so many deliveries of one request on, one statement that says it once costs less
+/// than rows.
+const RUN_MIN: usize = 8;
+
+/// Whether two settlements are of one request, for events that follow on each other.
+fn is_run(one: &Settlement, next: &Settlement) -> bool {
+    one.sequence + 1 == next.sequence && one.fate == next.fate && one.attempt == next.attempt
+}
+
+/// As [`move_on`], for settlements of which each two neighbours are a run.
+async fn move_run_on(
+    connection: &mut SqliteConnection,
+    target: TargetId,
+    run: &[Settlement],
+    now: Timestamp,
+) -> Result<(i64, i64), StorageError> {
+    let [first, .., last] = run else { return Ok((0, 0)) };
+    let (status, failed, next, end) = columns(first.fate, now);
+    let moved = sqlx::query(
+        "UPDATE delivery
+         SET status = $4,
+             attempts = attempts + 1,
+             step = step + $5,
+             first_attempt_us = coalesce(first_attempt_us, $6),
+             last_attempt_us = $6,
+             last_status = $7,
+             last_reason = $8,
+             next_attempt_us = CASE WHEN $9 THEN next_attempt_us ELSE $10 END,
+             settled_us = $11
+         WHERE sequence BETWEEN $1 AND $2 AND target_id = $3 AND status = 'pending'",
+    )
+    .bind(first.sequence)
+    .bind(last.sequence)
+    .bind(target)
+    .bind(status)
+    .bind(failed)
+    .bind(first.attempt.started_at.micros())
+    .bind(first.attempt.status)
+    .bind(first.attempt.outcome.reason().map(Reason::as_str))
+    .bind(first.fate == Fate::Held)
+    .bind(next)
+    .bind(end)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    let moved = i64::try_from(moved).unwrap_or(i64::MAX);
+    Ok(match first.fate {
+        Fate::Delivered => (moved, 0),
+        Fate::Dead(_) => (0, moved),
+        Fate::RetryAt(_) | Fate::Held => (0, 0),
+    })
+}
+
 /// Moves pending deliveries to what becomes of them; how many were delivered and buried.
 async fn move_on(
     connection: &mut SqliteConnection,
     target: TargetId,
-    settlements: &[Settlement],
+    settlements: &[&Settlement],
     now: Timestamp,
 ) -> Result<(i64, i64), StorageError> {
     static MOVE_ON: Bulk = Bulk::new(
@@ -108,11 +172,11 @@ async fn move_on(
            AND delivery.status = 'pending' \
            AND delivery.target_id = ?",
     );
-    let mut values = Values::with_capacity(settlements.len() * 9 + 1);
+    let mut filling = MOVE_ON.of(settlements.len());
     for settlement in settlements {
         let (status, failed, next, end) = columns(settlement.fate, now);
         let attempt = &settlement.attempt;
-        values
+        filling
             .push(settlement.sequence)?
             .push(status)?
             .push(failed)?
@@ -123,9 +187,8 @@ async fn move_on(
             .push(end)?
             .push(settlement.fate == Fate::Held)?;
     }
-    values.push(target)?;
-    let query = MOVE_ON.query(settlements.len(), values);
-    let moved = query.execute(&mut *connection).await?.rows_affected();
+    filling.push_behind(target)?;
+    let moved = filling.query()?.execute(&mut *connection).await?.rows_affected();
     if usize::try_from(moved) == Ok(settlements.len()) {
         let count = |wanted: fn(&Fate) -> bool| {
             let count = settlements.iter().filter(|s| wanted(&s.fate)).count();
@@ -142,7 +205,7 @@ async fn move_on(
 async fn count_ended(
     connection: &mut SqliteConnection,
     target: TargetId,
-    settlements: &[Settlement],
+    settlements: &[&Settlement],
     now: Timestamp,
 ) -> Result<(i64, i64), StorageError> {
     let mut query = QueryBuilder::<Sqlite>::new(
