@@ -221,8 +221,8 @@ mod tests {
             sequence,
             step: 0,
             first_attempt_at: None,
-            event_source: String::new(),
-            event_id: String::new(),
+            event_source: "".into(),
+            event_id: "".into(),
             body: Bytes::new(),
         }
     }

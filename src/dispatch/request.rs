@@ -31,7 +31,7 @@ pub(super) fn message(target: &Target, deliveries: &[Due]) -> Result<Message, En
     let mut headers = target.headers.clone();
     let (webhook_id, body) = match (target.config.format, deliveries) {
         (Format::Batch, _) => {
-            let ids = deliveries.iter().map(|d| (d.event_source.as_str(), d.event_id.as_str()));
+            let ids = deliveries.iter().map(|d| (&*d.event_source, &*d.event_id));
             let body = json::join_batch(deliveries.iter().map(|d| d.body.as_ref()));
             (batch_webhook_id(ids), Bytes::from(body))
         }

@@ -56,7 +56,8 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
             "history of this source begins"
         );
         let row = asked.row("first_start", None);
-        self.store(None, row, None, Some(coverage.clone())).await?;
+        let ingest = self.ingest_row(row, Some(coverage.clone()));
+        self.store(ingest, None).await?;
         Ok(coverage)
     }
 }

@@ -94,12 +94,6 @@ impl Plan {
         Some(Slice { span: first, held: 0, ..slice })
     }
 
-    /// Whether nothing is left to ask for.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// `slice` came back whole, with `entries` in it.
     pub fn whole(&mut self, slice: Slice, entries: u64) {
         self.note_held(slice, entries);

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::greenlake::{Page, Query};
+use crate::greenlake::{FetchError, Page, Query};
 use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
+use crate::poll::part::Parts;
+use crate::poll::plan::{Plan, Slice};
 use crate::poll::report::{Problem, Reason, Trouble, classify};
-use crate::poll::run::Run;
+use crate::poll::run::{MAX_REQUESTS, Run};
 use crate::poll::{Keep, Log};
 use crate::storage::PollRequest;
 
@@ -44,25 +46,77 @@ impl Asked {
     }
 }
 
+/// A request that has ended in one way or another, and is not looked at yet.
+pub(super) struct Sent {
+    query: Query,
+    /// `None`: the program stops, and it was abandoned.
+    answer: Option<Result<Page, FetchError>>,
+    came_at: Timestamp,
+    started_at: Timestamp,
+    duration: Duration,
+}
+
+/// The slice behind the one in hand, asked for while that one was being stored.
+pub(super) struct Ahead {
+    pub(super) slice: Slice,
+    sent: Sent,
+}
+
 impl<L: Log, K: Keep> Run<'_, L, K> {
-    /// Sends one request; a failed one gets its row in `poll_log`.
+    /// Sends one request, unless it has been sent ahead; a failed one gets its row in
+    /// `poll_log`.
     pub(super) async fn ask(&mut self, query: Query) -> Result<Asked, Trouble> {
-        self.require_room()?;
+        let sent = match self.ahead.take() {
+            Some(ahead) if ahead.sent.query == query => ahead.sent,
+            _ => {
+                self.require_room()?;
+                self.send(query).await
+            }
+        };
+        self.receive(sent).await
+    }
+
+    /// What is worth asking for while the slice in hand is stored; `None` when nothing is
+    /// left, or the run is to end with that slice.
+    pub(super) fn next_ahead(&self, plan: &mut Plan) -> Option<(Slice, Query)> {
+        let may_go_on = self.report.requests < MAX_REQUESTS
+            && self.scanner.clock.uptime() < self.until
+            && self.require_room().is_ok();
+        let slice = if may_go_on { plan.next_slice()? } else { return None };
+        let part = Parts::of(&self.scanner.log).next_part()?;
+        let limit = self.scanner.settings.page_limit;
+        Some((slice, Query { span: slice.span, narrow: part.term, limit, offset: 0 }))
+    }
+
+    /// As [`Run::send`], for a slice that comes next.
+    pub(super) async fn send_ahead(&self, next: Option<(Slice, Query)>) -> Option<Ahead> {
+        let (slice, query) = next?;
+        Some(Ahead { slice, sent: self.send(query).await })
+    }
+
+    /// Sends a request and waits for its end. Dropping it abandons the request.
+    async fn send(&self, query: Query) -> Sent {
         let (started_at, began) = (self.scanner.clock.now(), self.scanner.clock.uptime());
         let answer = tokio::select! {
             biased;
-            () = self.stop.cancelled() => {
-                return Err(Trouble::Run(Problem::new(Reason::Stopped, "the program stops")));
-            }
-            answer = self.scanner.log.fetch(&query) => answer,
+            () = self.stop.cancelled() => None,
+            answer = self.scanner.log.fetch(&query) => Some(answer),
         };
-        let is_nudged = self.scanner.is_nudged;
-        self.report.requests += 1;
         let duration = self.scanner.clock.uptime().saturating_sub(began);
+        let came_at = self.scanner.log.server_now();
+        Sent { query, answer, came_at, started_at, duration }
+    }
+
+    async fn receive(&mut self, sent: Sent) -> Result<Asked, Trouble> {
+        let Sent { query, answer, came_at, started_at, duration } = sent;
+        let Some(answer) = answer else {
+            return Err(Trouble::Run(Problem::new(Reason::Stopped, "the program stops")));
+        };
+        let (tier, is_nudged) = (self.tier, self.scanner.is_nudged);
+        self.report.requests += 1;
         let error = match answer {
             Ok(page) => {
-                let came_at = self.scanner.log.server_now();
-                let (tier, run_at) = (self.tier, self.began_at);
+                let run_at = self.began_at;
                 return Ok(Asked {
                     query,
                     page,
@@ -88,7 +142,7 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
         self.log_row(PollRequest {
             started_at,
             duration,
-            tier: self.tier,
+            tier,
             span,
             offset,
             outcome,

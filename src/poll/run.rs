@@ -2,6 +2,8 @@
 //!
 //! Keeps true: bounds are computed once and are whole seconds; a slice's entries and its
 //! coverage are one transaction; the coverage in hand changes only after that commit.
+//! While a slice is being stored the next one is asked for; it is looked at only after that
+//! commit, and dropped if that fails.
 //! Races it accepts: entries that turn up behind a slice while the run goes on are found
 //! by the next re-read, as any late entry is.
 
@@ -17,14 +19,14 @@ use crate::poll::late::first_overlap;
 use crate::poll::part::{Part, Parts, WholePart};
 use crate::poll::plan::{Plan, Slice};
 use crate::poll::report::{Problem, Reason, RunReport, Trouble};
-use crate::poll::request::Asked;
+use crate::poll::request::{Ahead, Asked};
 use crate::poll::scanner::Scanner;
 use crate::poll::verdict::{Verdict, judge, read};
 use crate::poll::{Keep, Log};
 
 /// Requests of one run, but for a crowded second in hand. At the source's rate limit they
 /// take half a minute; then the present is read again before a backfill goes on.
-const MAX_REQUESTS: u32 = 40;
+pub(super) const MAX_REQUESTS: u32 = 40;
 
 /// Slices in a row that may fail before a run ends: one bad slice does not hold up the
 /// others, and a dead source gets two requests a run.
@@ -43,19 +45,26 @@ pub(super) struct Run<'a, L, K> {
     pub(super) tier: Tier,
     /// The sweep that goes on; `None` before.
     pub(super) sweep: Option<Tier>,
+    /// Time since boot from which no further slice is asked for.
+    pub(super) until: Duration,
+    /// What has been asked for already; `None`: nothing.
+    pub(super) ahead: Option<Ahead>,
     pub(super) report: RunReport,
 }
 
 impl<'a, L: Log, K: Keep> Run<'a, L, K> {
     pub(super) fn new(scanner: &'a mut Scanner<L, K>, stop: &'a CancellationToken) -> Self {
+        let began_at = scanner.clock.now();
         Self {
-            began_at: scanner.clock.now(),
             scanner,
             stop,
             coverage: None,
+            began_at,
             hi: i64::MAX,
             tier: Tier::Hot,
             sweep: None,
+            until: Duration::MAX,
+            ahead: None,
             report: RunReport::default(),
         }
     }
@@ -92,14 +101,12 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
     }
 
     /// Takes slice after slice until the plan or one of the run's limits ends; the first
-    /// one in any case, no further one once the time since boot is `until`.
+    /// one in any case, none is asked for any more once the time since boot is `until`.
     pub(super) async fn follow(&mut self, mut plan: Plan, until: Duration) -> Result<(), Trouble> {
+        self.until = until;
         let mut failed = 0;
-        while !plan.is_empty() && failed < MAX_FAILED_IN_A_ROW {
-            if self.report.requests >= MAX_REQUESTS {
-                return Err(Trouble::Run(self.out_of_requests()));
-            }
-            let Some(slice) = plan.next_slice() else { break };
+        while failed < MAX_FAILED_IN_A_ROW {
+            let Some(slice) = self.next_slice(&mut plan)? else { break };
             self.tier = self.sweep.unwrap_or(slice.lane.tier());
             match self.read_slice(slice, &mut plan).await {
                 Ok(()) => failed = 0,
@@ -111,16 +118,28 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
                 Err(other) => return Err(other),
             }
             self.scanner.paces = plan.paces();
-            if self.scanner.clock.uptime() >= until {
+            if self.scanner.clock.uptime() >= until && self.ahead.is_none() {
                 break;
             }
         }
         Ok(())
     }
 
+    /// The slice to read now; `None` when the plan is through.
+    fn next_slice(&self, plan: &mut Plan) -> Result<Option<Slice>, Trouble> {
+        if let Some(ahead) = &self.ahead {
+            return Ok(Some(ahead.slice));
+        }
+        let slice = plan.next_slice();
+        if slice.is_some() && self.report.requests >= MAX_REQUESTS {
+            return Err(Trouble::Run(self.out_of_requests()));
+        }
+        Ok(slice)
+    }
+
     /// A slice that failed asks for a pause; the end of the budget alone for none.
-    fn out_of_requests(&mut self) -> Problem {
-        let earlier = self.report.problem.take();
+    fn out_of_requests(&self) -> Problem {
+        let earlier = self.report.problem.clone();
         earlier.filter(|problem| problem.reason != Reason::Incomplete).unwrap_or_else(|| {
             Problem::new(Reason::Budget, format!("{MAX_REQUESTS} requests are used up"))
         })
@@ -142,13 +161,21 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
     async fn read_slice(&mut self, slice: Slice, plan: &mut Plan) -> Result<(), Trouble> {
         let mut parts = Parts::of(&self.scanner.log);
         while let Some(part) = parts.next_part() {
-            if let Some(part) = self.read_part(slice, part, plan).await? {
-                parts.whole(part);
+            let is_last = part.is_last;
+            let first_asked = part.first_asked;
+            let Some(asked) = self.read_part(slice, part, plan).await? else { return Ok(()) };
+            let whole =
+                WholePart { entries: read(&asked.page), asked_at: asked.page.asked_at.secs() };
+            parts.whole(whole);
+            if is_last {
+                plan.whole(slice, parts.fullest);
+                let next = self.next_ahead(plan);
+                let first_asked = first_asked.unwrap_or(whole.asked_at);
+                self.commit_whole(asked, first_asked, next).await?;
             } else {
-                return Ok(());
+                self.commit(asked, "page", None).await?;
             }
         }
-        plan.whole(slice, parts.fullest);
         Ok(())
     }
 
@@ -159,22 +186,12 @@ impl<'a, L: Log, K: Keep> Run<'a, L, K> {
         slice: Slice,
         part: Part,
         plan: &mut Plan,
-    ) -> Result<Option<WholePart>, Trouble> {
+    ) -> Result<Option<Asked>, Trouble> {
         let limit = self.scanner.settings.page_limit;
         let query = Query { span: slice.span, narrow: part.term, limit, offset: 0 };
         let asked = self.ask(query).await?;
         match judge(slice.span, &asked.page) {
-            Verdict::Whole => {
-                let asked_at = asked.page.asked_at.secs();
-                let whole = WholePart { entries: read(&asked.page), asked_at };
-                let first_asked = part.first_asked.unwrap_or(asked_at);
-                if part.is_last {
-                    self.commit(asked, "complete", Some(first_asked)).await?;
-                } else {
-                    self.commit(asked, "page", None).await?;
-                }
-                Ok(Some(whole))
-            }
+            Verdict::Whole => Ok(Some(asked)),
             Verdict::Crowded(total) if slice.span.secs() > 1 => {
                 self.log_row(asked.row("split", None)).await?;
                 plan.crowded(slice, total);

@@ -1,5 +1,7 @@
 //! Deliveries: who is owed what, and how it stands.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
@@ -26,9 +28,9 @@ pub struct Due {
     /// When the first of those started; `None` before.
     pub first_attempt_at: Option<Timestamp>,
     /// The envelope's `source`.
-    pub event_source: String,
+    pub event_source: Arc<str>,
     /// The envelope's `id`.
-    pub event_id: String,
+    pub event_id: Arc<str>,
     /// The structured CloudEvent, the same bytes at every attempt.
     pub body: Bytes,
 }
@@ -288,8 +290,8 @@ fn due(row: &SqliteRow) -> Result<Due, StorageError> {
         sequence: row.try_get(0)?,
         step: row.try_get(1)?,
         first_attempt_at: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
-        event_source: row.try_get(3)?,
-        event_id: row.try_get(4)?,
+        event_source: row.try_get::<&str, _>(3)?.into(),
+        event_id: row.try_get::<&str, _>(4)?.into(),
         body: Bytes::from(row.try_get::<String, _>(5)?),
     };
     let Due { sequence, event_source, event_id, body, .. } = &due;

@@ -1,34 +1,40 @@
 //! Events, their namespaces, their sightings, and what could not be read.
 
 use std::collections::HashMap;
-use std::mem;
+use std::sync::Arc;
 
-use bytes::Bytes;
+use futures_util::future::join;
 use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
 
-use crate::model::event::{Event, Facts, Route, Sequence, Unreadable};
+use crate::model::event::{Facts, Route, Sequence, Unreadable};
 use crate::model::lateness::Sighted;
 use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Filling, ROWS_MAX};
 use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
+use crate::storage::recent::RecentEvent;
 use crate::storage::requests::Label;
 
-/// An event with everything that a row needs.
+/// What new events of one transaction have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) source_id: i64,
+    pub(super) route: Route,
+    pub(super) now: Timestamp,
+}
+
+/// An event with everything else that a row needs.
 pub(super) struct NewEvent {
     pub(super) sequence: Sequence,
     pub(super) origin_id: i64,
-    pub(super) source_id: i64,
-    pub(super) source: String,
-    pub(super) id: String,
-    pub(super) event_type: String,
+    pub(super) source: Arc<str>,
+    pub(super) id: Arc<str>,
+    pub(super) event_type: Arc<str>,
     pub(super) occurred_at: Timestamp,
-    pub(super) recorded_at: Timestamp,
-    pub(super) route: Route,
     pub(super) facts: Facts,
-    pub(super) body: Bytes,
+    pub(super) body: Arc<str>,
 }
 
 /// The id of a namespace of event ids, made where it is new.
@@ -78,10 +84,10 @@ impl AllKnown {
     }
 }
 
-/// Those of `events` that the ledger has already.
+/// Those of `events`, by namespace and id, that the ledger has already.
 pub(super) async fn find_known(
     connection: &mut SqliteConnection,
-    events: &[(i64, Event)],
+    events: &[(i64, Arc<str>)],
     route: Route,
 ) -> Result<AllKnown, StorageError> {
     static FIND: Bulk = Bulk::new(
@@ -95,8 +101,8 @@ pub(super) async fn find_known(
     for chunk in events.chunks(ROWS_MAX) {
         let mut filling = FIND.of(chunk.len());
         filling.push(route.as_str())?;
-        for (origin_id, event) in chunk {
-            filling.push(*origin_id)?.push(event.envelope.id.as_str())?;
+        for (origin_id, id) in chunk {
+            filling.push(*origin_id)?.push(id.clone())?;
         }
         for row in filling.query()?.fetch_all(&mut *connection).await? {
             let found = Known { sequence: row.try_get(2)?, is_sighted: row.try_get(3)? };
@@ -106,41 +112,63 @@ pub(super) async fn find_known(
     Ok(known)
 }
 
-/// Inserts new events; their facts are moved out of `events`.
+/// Inserts new events of one place, in the order in which they come; what is kept of them
+/// in memory.
+///
+/// Events are made as they are asked for, while SQLite is at work on those before them.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    events: &mut [NewEvent],
-) -> Result<(), StorageError> {
+    place: Place,
+    mut events: impl Iterator<Item = NewEvent> + Send,
+) -> Result<Vec<RecentEvent>, StorageError> {
+    let mut kept = Vec::with_capacity(events.size_hint().0);
+    let mut rows = next_rows(&mut events, place, &mut kept)?;
+    while let Some(filling) = rows {
+        let inserting = filling.query()?.execute(&mut *connection);
+        let making = async { next_rows(&mut events, place, &mut kept) };
+        let (inserted, next) = join(inserting, making).await;
+        inserted?;
+        rows = next?;
+    }
+    Ok(kept)
+}
+
+/// The statement for the next of `events`; `None` at their end.
+fn next_rows(
+    events: &mut impl Iterator<Item = NewEvent>,
+    place: Place,
+    kept: &mut Vec<RecentEvent>,
+) -> Result<Option<Filling>, StorageError> {
     static INSERT: Bulk = Bulk::new(
-        "INSERT INTO event (sequence, origin_id, id, source_id, type, occurred_us, \
-         recorded_us, first_route, category, username, description, ip_address, \
-         body, checksum) SELECT * FROM (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO event (source_id, recorded_us, first_route, sequence, origin_id, id, type, \
+         occurred_us, category, username, description, ip_address, body, checksum) \
+         SELECT ?, ?, ?, * FROM (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ") WHERE column1 IS NOT NULL",
     );
-    for chunk in events.chunks_mut(ROWS_MAX) {
-        let mut filling = INSERT.of(chunk.len());
-        for event in chunk.iter_mut() {
-            let facts = mem::take(&mut event.facts);
-            filling
-                .push(event.sequence)?
-                .push(event.origin_id)?
-                .push(event.id.as_str())?
-                .push(event.source_id)?
-                .push(event.event_type.as_str())?
-                .push(event.occurred_at.micros())?
-                .push(event.recorded_at.micros())?
-                .push(event.route.as_str())?
-                .push(facts.category)?
-                .push(facts.username)?
-                .push(facts.description)?
-                .push(facts.ip_address)?
-                .push(std::str::from_utf8(&event.body).unwrap_or_default())?
-                .push(checksum(&event.source, &event.id, &event.body))?;
-        }
-        filling.query()?.execute(&mut *connection).await?;
+    let rows: Vec<NewEvent> = events.take(ROWS_MAX).collect();
+    if rows.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let mut filling = INSERT.of(rows.len());
+    filling.push(place.source_id)?.push(place.now.micros())?.push(place.route.as_str())?;
+    for event in rows {
+        let NewEvent { sequence, origin_id, source, id, facts, body, .. } = event;
+        filling
+            .push(sequence)?
+            .push(origin_id)?
+            .push(id.clone())?
+            .push(event.event_type)?
+            .push(event.occurred_at.micros())?
+            .push(facts.category)?
+            .push(facts.username)?
+            .push(facts.description)?
+            .push(facts.ip_address)?
+            .push(body.clone())?
+            .push(checksum(&source, &id, body.as_bytes()))?;
+        kept.push(RecentEvent::new(sequence, source, id, body));
+    }
+    Ok(Some(filling))
 }
 
 /// An event in the ledger that an answer showed, and what that tells of its lateness.

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use sqlx::SqliteConnection;
 
 use crate::model::clock::Clock;
@@ -15,7 +14,7 @@ use crate::model::lateness::{Learnt, Shown, Sighted};
 use crate::model::timestamp::Timestamp;
 use crate::storage::arrivals::Arrivals;
 use crate::storage::error::StorageError;
-use crate::storage::events::{self, NewEvent, Sighting};
+use crate::storage::events::{self, NewEvent, Place, Sighting};
 use crate::storage::recent::{Recent, RecentEvent};
 use crate::storage::requests::{self, Brought, Request};
 use crate::storage::writer::Writer;
@@ -116,11 +115,10 @@ async fn apply(
     let arrived = arrived(&mut ingests, now);
     let heard_at = arrived.heard_at;
     let sorted = sort_out(connection, arrived, route, first).await?;
-    let place = Place { source_id, route, first, now };
-    let mut rows = seal(sorted.fresh, place);
-    let next = first + Sequence::try_from(rows.len()).unwrap_or(Sequence::MAX);
-    if !rows.is_empty() {
-        events::insert(connection, &mut rows).await?;
+    let place = Place { source_id, route, now };
+    let stored = events::insert(connection, place, seal(sorted.fresh, first, place)).await?;
+    let next = first + Sequence::try_from(stored.len()).unwrap_or(Sequence::MAX);
+    if !stored.is_empty() {
         upkeep::set_next_sequence(connection, next).await?;
         for target in &targets {
             deliveries::insert_for_new(connection, first, target).await?;
@@ -141,7 +139,7 @@ async fn apply(
         .filter_map(|(ingest, ingested)| Some((ingest.request.as_ref()?, brought(ingested))))
         .collect();
     requests::insert(connection, source_id, &requests).await?;
-    Ok((ingested, rows.into_iter().map(recent).collect()))
+    Ok((ingested, stored))
 }
 
 /// The source's id, and the sequence that the next new event gets.
@@ -186,14 +184,24 @@ async fn keep_beside(
     Ok(quarantined)
 }
 
-/// What is kept of a stored event in memory.
-fn recent(event: NewEvent) -> RecentEvent {
-    let NewEvent { sequence, source, id, body, .. } = event;
-    RecentEvent { sequence, source, id, body }
+/// A new event with its namespace and its id.
+type Fresh = (Arc<Origin>, Arc<str>, Event);
+
+/// A namespace of ids, and the type of the events last seen in it.
+struct Origin {
+    id: i64,
+    workspace_id: String,
+    uri: Arc<str>,
+    event_type: Arc<str>,
 }
 
-/// A new event with the namespace of its id.
-type Fresh = (i64, Event);
+impl Origin {
+    fn is_of(&self, event: &Event) -> bool {
+        self.workspace_id == event.workspace_id
+            && *self.uri == *event.envelope.source
+            && *self.event_type == *event.envelope.event_type
+    }
+}
 
 /// Whether an event is an audit entry, which both routes can show.
 fn is_entry(event: &Event) -> bool {
@@ -257,42 +265,33 @@ async fn sort_out(
     first: Sequence,
 ) -> Result<Sorted, StorageError> {
     let mut placed = Vec::with_capacity(arrived.events.len());
-    let mut beside = Vec::with_capacity(arrived.events.len());
-    let mut last: Option<(String, String, i64)> = None;
+    let mut ids = Vec::with_capacity(arrived.events.len());
+    let mut last: Option<Arc<Origin>> = None;
     for (event, sighting, number) in arrived.events {
-        let (workspace, uri) = (&event.workspace_id, &event.envelope.source);
-        let origin_id = match &last {
-            Some((w, u, id)) if w == workspace && u == uri => *id,
-            _ => {
-                let id = events::require_origin(connection, workspace, uri).await?;
-                last = Some((workspace.clone(), uri.clone(), id));
-                id
-            }
+        let origin = match last.take().filter(|last| last.is_of(&event)) {
+            Some(origin) => origin,
+            None => Arc::new(find_origin(connection, &event).await?),
         };
-        placed.push((origin_id, event));
-        beside.push((sighting, number));
+        last = Some(origin.clone());
+        ids.push((origin.id, Arc::<str>::from(event.envelope.id.as_str())));
+        placed.push((origin, event, sighting, number));
     }
-    let known = events::find_known(connection, &placed, route).await?;
-    let mut ids: HashSet<(i64, &str)> = HashSet::with_capacity(placed.len());
-    let is_first: Vec<bool> =
-        placed.iter().map(|(origin, event)| ids.insert((*origin, &event.envelope.id))).collect();
+    let known = events::find_known(connection, &ids, route).await?;
     let mut sorted = Sorted {
         fresh: Vec::with_capacity(placed.len()),
         sightings: Vec::with_capacity(placed.len()),
         second: Vec::new(),
         ingested: vec![Ingested::default(); arrived.ingests],
     };
-    let mut next = first;
-    let mut again = Vec::new();
-    for (at, ((origin_id, event), (sighting, number))) in placed.into_iter().zip(beside).enumerate()
-    {
-        let (found, is_first) = (known.find(origin_id, &event.envelope.id), is_first[at]);
+    let (mut next, mut again, mut met) = (first, Vec::new(), HashSet::with_capacity(ids.len()));
+    for (key, (origin, event, sighting, number)) in ids.iter().zip(placed) {
+        let (found, is_first) = (known.find(key.0, &key.1), met.insert(key));
         let ingested = &mut sorted.ingested[number];
         if found.is_none() && is_first {
             ingested.new += 1;
             ingested.sighted += 1;
             sorted.sightings.push(Sighting { sequence: next, ..sighting });
-            sorted.fresh.push((origin_id, event));
+            sorted.fresh.push((origin, key.1.clone(), event));
             next += 1;
         } else {
             ingested.known += 1;
@@ -306,37 +305,36 @@ async fn sort_out(
     Ok(sorted)
 }
 
-#[derive(Clone, Copy)]
-struct Place {
-    source_id: i64,
-    route: Route,
-    first: Sequence,
-    now: Timestamp,
+/// The namespace of an event's id.
+async fn find_origin(
+    connection: &mut SqliteConnection,
+    event: &Event,
+) -> Result<Origin, StorageError> {
+    let (workspace_id, uri) = (&event.workspace_id, &event.envelope.source);
+    Ok(Origin {
+        id: events::require_origin(connection, workspace_id, uri).await?,
+        workspace_id: workspace_id.clone(),
+        uri: uri.as_str().into(),
+        event_type: event.envelope.event_type.as_str().into(),
+    })
 }
 
 /// Gives each new event its sequence and its final bytes: the only serialisation of its life.
-fn seal(fresh: Vec<Fresh>, place: Place) -> Vec<NewEvent> {
-    let sequences = place.first..;
-    fresh
-        .into_iter()
-        .zip(sequences)
-        .map(|((origin_id, mut event), sequence)| {
-            let facts = std::mem::take(&mut event.facts);
-            let occurred_at = event.occurred_at;
-            let envelope = event.seal(sequence, place.now, place.route);
-            NewEvent {
-                sequence,
-                origin_id,
-                source_id: place.source_id,
-                occurred_at,
-                recorded_at: place.now,
-                route: place.route,
-                facts,
-                body: Bytes::from(json::to_vec(&envelope)),
-                source: envelope.source,
-                id: envelope.id,
-                event_type: envelope.event_type,
-            }
-        })
-        .collect()
+fn seal(fresh: Vec<Fresh>, first: Sequence, place: Place) -> impl Iterator<Item = NewEvent> + Send {
+    let seal = move |((origin, id, mut event), sequence): (Fresh, Sequence)| {
+        let facts = mem::take(&mut event.facts);
+        let occurred_at = event.occurred_at;
+        let envelope = event.seal(sequence, place.now, place.route);
+        NewEvent {
+            sequence,
+            origin_id: origin.id,
+            occurred_at,
+            facts,
+            body: json::to_text(&envelope).into(),
+            source: origin.uri.clone(),
+            id,
+            event_type: origin.event_type.clone(),
+        }
+    };
+    fresh.into_iter().zip(first..).map(seal)
 }

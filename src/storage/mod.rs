@@ -10,6 +10,7 @@
 mod arrivals;
 mod attempts;
 mod bulk;
+mod checkpoints;
 mod checksum;
 mod comparison;
 mod costs;
@@ -47,6 +48,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::model::clock::Clock;
 use crate::storage::arrivals::Arrivals;
+use crate::storage::checkpoints::Checkpoints;
 use crate::storage::ingest::Store;
 use crate::storage::recent::Recent;
 use crate::storage::writer::Writer;
@@ -138,11 +140,22 @@ impl Ledger {
         lock: Option<open::Lock>,
     ) -> Result<Self, StorageError> {
         let reader = Reader(open::readers(path).await?);
-        let (writer, task) = Writer::new(connection);
-        let writing = TaskTracker::new();
         let is_owner = lock.is_some();
+        // Beside an owner, changes are small, and the owner makes the checkpoints.
+        let (committed, checkpoints) = match is_owner {
+            true => Some(Checkpoints::open(path).await?).unzip(),
+            false => (None, None),
+        };
+        let (writer, task) = Writer::new(connection, committed);
+        let writing = TaskTracker::new();
         writing.spawn(async move {
-            let connection = task.run().await;
+            let checkpointing = async {
+                if let Some(checkpoints) = checkpoints {
+                    checkpoints.run().await;
+                }
+            };
+            // The writer's connection is closed last: it is the one that tidies up.
+            let (connection, ()) = tokio::join!(task.run(), checkpointing);
             if let Err(error) = upkeep::close(connection, is_owner).await {
                 tracing::warn!(%error, "the ledger was not closed cleanly");
             }

@@ -70,7 +70,7 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, StorageError
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // 48 MiB: pages that are written again and again go to the file once.
+        // 48 MiB: behind the checkpoints that are made beside it.
         .pragma("wal_autocheckpoint", "12000")
         // 16 MiB of pages in memory, used as needed: the indexes of a backlog's ids and
         // deliveries are not read again for every page of entries.
@@ -99,6 +99,11 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, StorageError
 /// migrated.
 pub(super) async fn writer_beside(path: &Path) -> Result<SqliteConnection, StorageError> {
     require_schema(path).await?;
+    checkpointer(path).await
+}
+
+/// Opens the connection that copies the log into the file, beside the writer.
+pub(super) async fn checkpointer(path: &Path) -> Result<SqliteConnection, StorageError> {
     base(path)
         .synchronous(SqliteSynchronous::Full)
         .connect()

@@ -1,6 +1,7 @@
 //! Our own events about targets and webhooks, stored with what they tell (I1).
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use sqlx::SqliteConnection;
 
 use crate::model::delivery::Fate;
@@ -10,7 +11,7 @@ use crate::model::own_event::{Dead, NAMED_MAX, OWN_SOURCE, died};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
-use crate::storage::events::{self, NewEvent, Sighting};
+use crate::storage::events::{self, NewEvent, Place, Sighting};
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
 use crate::storage::{Ledger, coverage, deliveries, upkeep};
@@ -80,28 +81,24 @@ async fn store(
     let source_id = coverage::require_source(connection, OWN_SOURCE_NAME).await?;
     let (workspace, uri) = (&event.workspace_id, &event.envelope.source);
     let origin_id = events::require_origin(connection, workspace, uri).await?;
-    let placed = [(origin_id, event)];
-    if !events::find_known(connection, &placed, Route::Poll).await?.is_empty() {
+    let id: Arc<str> = event.envelope.id.as_str().into();
+    if !events::find_known(connection, &[(origin_id, id.clone())], Route::Poll).await?.is_empty() {
         return Ok(None);
     }
-    let [(_, event)] = placed;
     let sequence = upkeep::next_sequence(connection).await?;
     let (facts, occurred_at, route) = (event.facts.clone(), event.occurred_at, Route::Poll);
     let envelope = event.seal(sequence, now, route);
     let row = NewEvent {
         sequence,
         origin_id,
-        source_id,
         occurred_at,
-        recorded_at: now,
-        route,
         facts,
-        body: Bytes::from(json::to_vec(&envelope)),
-        source: envelope.source,
-        id: envelope.id,
-        event_type: envelope.event_type,
+        body: json::to_text(&envelope).into(),
+        source: envelope.source.into(),
+        id,
+        event_type: envelope.event_type.into(),
     };
-    events::insert(connection, &mut [row]).await?;
+    events::insert(connection, Place { source_id, route, now }, [row].into_iter()).await?;
     upkeep::set_next_sequence(connection, sequence + 1).await?;
     let sighting = Sighting { sequence, seen_at: now, sighted: None, label: None };
     events::insert_sightings(connection, &[sighting], route).await?;

@@ -21,9 +21,25 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct RecentEvent {
     pub(super) sequence: Sequence,
-    pub(super) source: String,
-    pub(super) id: String,
+    pub(super) source: Arc<str>,
+    pub(super) id: Arc<str>,
     pub(super) body: Bytes,
+}
+
+impl RecentEvent {
+    /// Keeps what was just stored; `body` is shared, not copied.
+    pub(super) fn new(sequence: Sequence, source: Arc<str>, id: Arc<str>, body: Arc<str>) -> Self {
+        Self { sequence, source, id, body: Bytes::from_owner(Body(body)) }
+    }
+}
+
+/// A text as bytes.
+struct Body(Arc<str>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// Events of one transaction, and who gets them.
@@ -149,8 +165,8 @@ mod tests {
     fn events(sequences: impl IntoIterator<Item = Sequence>, bytes: usize) -> Vec<RecentEvent> {
         let event = |sequence| RecentEvent {
             sequence,
-            source: "s".to_owned(),
-            id: format!("e{sequence}"),
+            source: "s".into(),
+            id: format!("e{sequence}").into(),
             body: Bytes::from(vec![b'x'; bytes]),
         };
         sequences.into_iter().map(event).collect()

@@ -158,7 +158,8 @@ async fn move_on(
          stays) AS (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ") UPDATE delivery \
-         SET status = s.status, \
+         SET status = CASE s.status WHEN 1 THEN 'delivered' WHEN 2 THEN 'dead' \
+                      ELSE 'pending' END, \
              attempts = attempts + 1, \
              step = step + s.failed, \
              first_attempt_us = coalesce(first_attempt_us, s.attempt_us), \
@@ -175,6 +176,12 @@ async fn move_on(
     let mut filling = MOVE_ON.of(settlements.len());
     for settlement in settlements {
         let (status, failed, next, end) = columns(settlement.fate, now);
+        // A number: a text for each row would have to be made.
+        let status = match status {
+            "delivered" => 1,
+            "dead" => 2,
+            _ => 0,
+        };
         let attempt = &settlement.attempt;
         filling
             .push(settlement.sequence)?

@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::storage::checkpoints::Committed;
 use crate::storage::error::StorageError;
 
 /// Jobs that wait for the writer; more make their callers wait. A job is a page or a
@@ -36,10 +37,13 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Makes a writer, and the task that must be run for it.
-    pub(super) fn new(connection: SqliteConnection) -> (Self, WriterTask) {
+    /// Makes a writer, and the task that must be run for it; that tells of what it commits.
+    pub(super) fn new(
+        connection: SqliteConnection,
+        committed: Option<Committed>,
+    ) -> (Self, WriterTask) {
         let (send, jobs) = mpsc::channel(QUEUE_MAX);
-        (Self(send), WriterTask { connection, jobs })
+        (Self(send), WriterTask { connection, jobs, committed })
     }
 
     /// Runs `work` in the next transaction and returns its result after the commit.
@@ -61,6 +65,7 @@ impl Writer {
 pub(super) struct WriterTask {
     connection: SqliteConnection,
     jobs: mpsc::Receiver<Box<dyn Job>>,
+    committed: Option<Committed>,
 }
 
 impl WriterTask {
@@ -74,6 +79,9 @@ impl WriterTask {
             }
             for job in group.drain(..) {
                 job.reply(committed.as_ref().copied());
+            }
+            if let Some(committed) = &self.committed {
+                committed.tell();
             }
         }
         self.connection

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -26,7 +27,7 @@ const ENTRIES: u64 = 60;
 const TARGETS: [&str; 3] = ["well", "later", "failing"];
 
 /// What each target is owed: of each event its source, its id and its body.
-type Owed = BTreeMap<&'static str, BTreeMap<Sequence, (String, String, Vec<u8>)>>;
+type Owed = BTreeMap<&'static str, BTreeMap<Sequence, (Arc<str>, Arc<str>, Vec<u8>)>>;
 
 /// What became of the flips.
 #[derive(Clone, Copy, Debug, Default)]

@@ -22,8 +22,8 @@ fn due(sequence: Sequence, step: u32) -> Due {
         sequence,
         step,
         first_attempt_at: None,
-        event_source: "s".to_owned(),
-        event_id: format!("e{sequence}"),
+        event_source: "s".into(),
+        event_id: format!("e{sequence}").into(),
         body: bytes::Bytes::new(),
     }
 }

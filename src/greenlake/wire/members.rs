@@ -16,8 +16,9 @@ pub(super) struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
 /// Members of an ordinary entry, and some more.
 const USUAL: usize = 16;
 
+/// A member's name; borrowed where nothing in it is escaped.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'a> Members<'a> {
     /// The members of `value`; `None` if it is no object.

@@ -34,8 +34,14 @@ const USUAL_ATTRIBUTES: usize = 640;
 /// Attributes that are not there are left out; bytes go into `data_base64`. Nothing is
 /// checked: see [`CloudEvent::check`].
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "names are strings and memory takes every byte")]
 pub fn to_vec(event: &CloudEvent) -> Vec<u8> {
+    to_text(event).into_bytes()
+}
+
+/// As [`to_vec`]; JSON is text.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "names are strings and memory takes every byte")]
+pub fn to_text(event: &CloudEvent) -> String {
     let data = match &event.data {
         Data::Json(json) => json.get().len(),
         Data::Text(text) => text.len(),
@@ -43,7 +49,7 @@ pub fn to_vec(event: &CloudEvent) -> Vec<u8> {
     };
     let mut body = Vec::with_capacity(data + USUAL_ATTRIBUTES);
     serde_json::to_writer(&mut body, event).expect("names are strings, memory takes every byte");
-    body
+    String::from_utf8(body).expect("JSON is UTF-8")
 }
 
 impl Serialize for CloudEvent {

@@ -1,0 +1,101 @@
+//! Copying what is committed from the write-ahead log into the ledger's file, beside the
+//! writer: done by the writer itself, it holds everybody up for the time of two flushes of
+//! tens of megabytes to disk.
+//!
+//! The writer's own checkpoint (`wal_autocheckpoint`) stays behind it: it finds little left
+//! to copy, and lets the log begin anew. What fails here is left to it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::mpsc;
+
+use crate::storage::error::StorageError;
+use crate::storage::open;
+
+/// Pages in the log, and not yet in the file, that are worth a checkpoint: 16 MiB. The
+/// writer's own comes at three times that.
+const PAGES_MIN: i64 = 4_000;
+
+/// Pause between two looks at the log; at full speed some 10 MiB are written meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Tells that something was committed; dropped, it ends the checkpoints.
+#[derive(Clone, Debug)]
+pub(super) struct Committed(mpsc::Sender<()>);
+
+impl Committed {
+    /// Something was committed just now.
+    pub(super) fn tell(&self) {
+        // One is waiting already, and will see this commit too.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// What has to run for the checkpoints.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    connection: SqliteConnection,
+    committed: mpsc::Receiver<()>,
+}
+
+impl Checkpoints {
+    /// Makes the task for the ledger at `path`, and what tells it of commits.
+    pub(super) async fn open(path: &Path) -> Result<(Committed, Self), StorageError> {
+        let connection = open::checkpointer(path).await?;
+        let (send, committed) = mpsc::channel(1);
+        Ok((Committed(send), Self { connection, committed }))
+    }
+
+    /// Looks at the log after commits, until nobody can tell of any.
+    pub(super) async fn run(mut self) {
+        while self.committed.recv().await.is_some() {
+            if let Err(error) = self.look().await {
+                tracing::debug!(%error, "a checkpoint is left to the writer");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "the connection for checkpoints was not closed cleanly");
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), sqlx::Error> {
+        let (_, pages, copied) = self.checkpoint("PRAGMA wal_checkpoint(NOOP)").await?;
+        if pages - copied >= PAGES_MIN {
+            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        }
+        Ok(())
+    }
+
+    /// Whether it could not be done, pages in the log, and those of them that are in the file.
+    async fn checkpoint(&mut self, sql: &'static str) -> Result<(i64, i64, i64), sqlx::Error> {
+        sqlx::query_as(sql).fetch_one(&mut self.connection).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_log_is_copied_once_it_is_long_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let mut writer = open::writer(&path).await.unwrap();
+        let (_committed, mut checkpoints) = Checkpoints::open(&path).await.unwrap();
+        let noop = "PRAGMA wal_checkpoint(NOOP)";
+        let (_, before, _) = checkpoints.checkpoint(noop).await.unwrap();
+        sqlx::query("CREATE TABLE filler (bytes BLOB)").execute(&mut writer).await.unwrap();
+        checkpoints.look().await.unwrap();
+        let (_, pages, copied) = checkpoints.checkpoint(noop).await.unwrap();
+        assert!(pages > before && copied < pages, "{copied} of {pages}");
+
+        let fill = "INSERT INTO filler VALUES (zeroblob(4096 * 4100))";
+        sqlx::query(fill).execute(&mut writer).await.unwrap();
+        checkpoints.look().await.unwrap();
+        let (_, pages, copied) = checkpoints.checkpoint(noop).await.unwrap();
+        assert!(pages > PAGES_MIN && copied == pages, "{copied} of {pages}");
+    }
+}
