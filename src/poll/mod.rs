@@ -128,6 +128,11 @@ pub trait Keep: Send + Sync {
         window: Duration,
     ) -> impl Future<Output = Result<Curve, StorageError>> + Send;
 
+    /// See [`Ledger::is_ahead`].
+    fn is_ahead(&self) -> bool {
+        false
+    }
+
     /// See [`Ledger::free_space`].
     ///
     /// # Errors
@@ -136,6 +141,10 @@ pub trait Keep: Send + Sync {
 }
 
 impl Keep for Ledger {
+    fn is_ahead(&self) -> bool {
+        Ledger::is_ahead(self)
+    }
+
     async fn ingest(&self, ingest: Ingest) -> Result<Ingested, StorageError> {
         Ledger::ingest(self, ingest).await
     }

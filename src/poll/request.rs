@@ -77,10 +77,11 @@ impl<L: Log, K: Keep> Run<'_, L, K> {
     }
 
     /// What is worth asking for while the slice in hand is stored; `None` when nothing is
-    /// left, or the run is to end with that slice.
+    /// left, the run is to end with that slice, or the targets have enough to do.
     pub(super) fn next_ahead(&self, plan: &mut Plan) -> Option<(Slice, Query)> {
         let may_go_on = self.report.requests < MAX_REQUESTS
             && self.scanner.clock.uptime() < self.until
+            && !self.scanner.keep.is_ahead()
             && self.require_room().is_ok();
         let slice = if may_go_on { plan.next_slice()? } else { return None };
         let part = Parts::of(&self.scanner.log).next_part()?;

@@ -80,10 +80,10 @@ impl Arriving {
     /// Stores what comes until every [`Arrivals`] is gone.
     pub(super) async fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP_MAX);
-        let mut before = 0;
+        let mut sizes = [0; 2];
         while self.arrivals.recv_many(&mut group, GROUP_MAX).await > 0 {
-            self.gather(&mut group, before).await;
-            before = group.len();
+            self.gather(&mut group, sizes.iter().sum::<usize>() / 2).await;
+            sizes = [sizes[1], group.len()];
             let alike = sort(std::mem::take(&mut group));
             join_all(alike.into_iter().map(|group| self.store(group))).await;
         }

@@ -58,6 +58,8 @@ pub(super) struct Recent(Mutex<Kept>);
 struct Kept {
     parts: VecDeque<Arc<Part>>,
     bytes: usize,
+    /// The furthest that any target has looked.
+    taken: Sequence,
 }
 
 impl Recent {
@@ -72,7 +74,7 @@ impl Recent {
             return;
         }
         if last.is_some_and(|last| first != last + 1) {
-            *kept = Kept::default();
+            *kept = Kept { taken: kept.taken, ..Kept::default() };
         }
         kept.bytes += bytes;
         kept.parts.push_back(Arc::new(Part { events, targets, bytes }));
@@ -100,19 +102,42 @@ impl Recent {
             let is_above = |part: &&Arc<Part>| part.last().is_some_and(|last| last > after);
             kept.parts.iter().filter(is_above).cloned().collect()
         };
-        let (mut taken, mut seen) = (Vec::new(), after);
-        for part in &parts {
-            let is_wanted = part.targets.iter().any(|name| name == target);
-            for event in part.events.iter().filter(|event| event.sequence > after) {
-                if taken.len() >= limit {
-                    return Some((taken, seen));
-                }
-                seen = event.sequence;
-                taken.extend(is_wanted.then(|| event.due()));
-            }
-        }
+        let (taken, seen) = select(&parts, target, after, limit);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.taken = kept.taken.max(seen);
         Some((taken, seen))
     }
+
+    /// Whether no target keeps up with what is stored: more would soon be pushed out, and
+    /// be read back from the ledger.
+    pub(super) fn is_ahead(&self) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_owed =
+            |part: &&Arc<Part>| !part.targets.is_empty() && part.last() > Some(kept.taken);
+        let owed: usize = kept.parts.iter().filter(is_owed).map(|part| part.bytes).sum();
+        owed > BYTES_MAX / 4
+    }
+}
+
+/// What `target` gets of the events above `after` in `parts`, and the last one looked at.
+fn select(
+    parts: &[Arc<Part>],
+    target: &str,
+    after: Sequence,
+    limit: usize,
+) -> (Vec<Due>, Sequence) {
+    let (mut taken, mut seen) = (Vec::new(), after);
+    for part in parts {
+        let is_wanted = part.targets.iter().any(|name| name == target);
+        for event in part.events.iter().filter(|event| event.sequence > after) {
+            if taken.len() >= limit {
+                return (taken, seen);
+            }
+            seen = event.sequence;
+            taken.extend(is_wanted.then(|| event.due()));
+        }
+    }
+    (taken, seen)
 }
 
 impl Kept {
@@ -155,6 +180,12 @@ impl Ledger {
         limit: usize,
     ) -> Option<(Vec<Due>, Sequence)> {
         self.shared.recent.take(target, after, limit)
+    }
+
+    /// Whether targets are far behind what is stored: there is no hurry to store more.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.shared.recent.is_ahead()
     }
 }
 
@@ -213,6 +244,25 @@ mod tests {
         push(&recent, 6..=7, "a");
         assert_eq!(take(&recent, "a", 4), None);
         assert_eq!(take(&recent, "a", 5), Some((vec![6, 7], 7)));
+    }
+
+    #[test]
+    fn it_is_ahead_while_no_target_keeps_up() {
+        let recent = Recent::default();
+        let mebibyte = |sequence, targets: &[&str]| {
+            let targets = targets.iter().map(|name| (*name).to_owned()).collect();
+            recent.push(events([sequence], 1024 * 1024), targets);
+        };
+        for sequence in 1..=3 {
+            mebibyte(sequence, &[]);
+        }
+        assert!(!recent.is_ahead(), "nobody wants it");
+        for sequence in 4..=6 {
+            mebibyte(sequence, &["a", "dead"]);
+        }
+        assert!(recent.is_ahead());
+        take(&recent, "a", 3);
+        assert!(!recent.is_ahead(), "one that is dead does not count");
     }
 
     #[test]
