@@ -156,8 +156,8 @@ fn show(source: &str, event: &Event, as_json: bool) {
     let line = if as_json {
         json!({
             "source": source, "id": event.envelope.id, "time": event.occurred_at.to_rfc3339_millis(),
-            "category": facts.category, "username": facts.username,
-            "description": facts.description, "ip_address": facts.ip_address,
+            "category": facts.category.as_deref(), "username": facts.username.as_deref(),
+            "description": facts.description.as_deref(), "ip_address": facts.ip_address.as_deref(),
         })
         .to_string()
     } else {

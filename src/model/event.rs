@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 #[cfg(test)]
 use crate::model::envelope::Data;
-use crate::model::envelope::{CloudEvent, ExtensionValue};
+use crate::model::envelope::{CloudEvent, json};
 use crate::model::timestamp::Timestamp;
 
 /// The envelope's `source` of every audit entry (HPE developer blog on GreenLake's
@@ -61,13 +62,13 @@ impl FromStr for Route {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Category, normalised: lower case with underscores (`user_management`).
-    pub category: Option<String>,
+    pub category: Option<Arc<str>>,
     /// Who did it, usually an e-mail address.
-    pub username: Option<String>,
+    pub username: Option<Arc<str>>,
     /// What was done, free text.
-    pub description: Option<String>,
+    pub description: Option<Arc<str>>,
     /// Address the user came from.
-    pub ip_address: Option<String>,
+    pub ip_address: Option<Arc<str>>,
 }
 
 /// An event before the ledger has given it a sequence.
@@ -86,27 +87,47 @@ pub struct Event {
     pub facts: Facts,
 }
 
-impl Event {
-    /// The event's final envelope: what every target gets, now and at any replay.
+/// What the ledger adds to the events that it stores at one moment, by one route.
+#[derive(Clone, Debug)]
+pub struct Seal {
+    recorded_at: String,
+    route: Route,
+}
+
+impl Seal {
+    /// For events that are stored at `recorded_at` and came by `route`.
+    #[must_use]
+    pub fn new(recorded_at: Timestamp, route: Route) -> Self {
+        Self { recorded_at: recorded_at.to_rfc3339_millis(), route }
+    }
+
+    /// The event's final envelope in the JSON format: what every target gets, now and at any
+    /// replay.
     ///
     /// Adds `recordedtime`, `partitionkey`, `sequence` (19 digits, so that plain string
     /// order is ledger order) and `tailwaterroute`, as targets were promised. What an event
     /// other than an audit entry brings of the first three is left as it is: no
     /// intermediary may change `recordedtime` (CloudEvents extensions).
     #[must_use]
-    pub fn seal(mut self, sequence: Sequence, recorded_at: Timestamp, route: Route) -> CloudEvent {
-        let is_ours = self.envelope.event_type == AUDIT_TYPE;
-        let mut add = |name: &str, value: String| {
-            let extensions = &mut self.envelope.extensions;
-            if is_ours || name == "tailwaterroute" || !extensions.contains_key(name) {
-                extensions.insert(name.to_owned(), ExtensionValue::String(value));
+    pub fn text(&self, event: &Event, sequence: Sequence) -> String {
+        let is_ours = event.envelope.event_type == AUDIT_TYPE;
+        let brings = |name| event.envelope.extensions.contains_key(name);
+        let sequence = format!("{sequence:019}");
+        let mut added = [
+            ("partitionkey", &*event.workspace_id),
+            ("recordedtime", &self.recorded_at),
+            ("sequence", &sequence),
+            ("tailwaterroute", self.route.as_str()),
+        ];
+        let mut kept = 0;
+        for at in 0..added.len() {
+            let (name, _) = added[at];
+            if is_ours || name == "tailwaterroute" || !brings(name) {
+                added[kept] = added[at];
+                kept += 1;
             }
-        };
-        add("recordedtime", recorded_at.to_rfc3339_millis());
-        add("partitionkey", self.workspace_id);
-        add("sequence", format!("{sequence:019}"));
-        add("tailwaterroute", route.as_str().to_owned());
-        self.envelope
+        }
+        json::to_text_with(&event.envelope, &added[..kept])
     }
 }
 

@@ -46,6 +46,6 @@ pub fn notice(name: &str, workspace_id: &str, now: Timestamp, notice: Notice) ->
         workspace_id: workspace_id.to_owned(),
         occurred_at: now,
         envelope,
-        facts: Facts { description: Some(description), ..Facts::default() },
+        facts: Facts { description: Some(description.into()), ..Facts::default() },
     }
 }

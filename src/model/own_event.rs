@@ -92,7 +92,7 @@ pub fn died(target: &str, dead: &Dead, now: Timestamp) -> Event {
 }
 
 fn event(envelope: CloudEvent, description: String, now: Timestamp) -> Event {
-    let facts = Facts { description: Some(description), ..Facts::default() };
+    let facts = Facts { description: Some(description.into()), ..Facts::default() };
     // It belongs to no workspace.
     Event { workspace_id: String::new(), occurred_at: now, envelope, facts }
 }

@@ -149,7 +149,7 @@ impl LogState {
             page.count += 1;
             if entry.is_readable {
                 let mut event = make_event(&entry.id, entry.created);
-                event.facts.category = Some(entry.category.to_owned());
+                event.facts.category = Some(entry.category.into());
                 page.events.push(event);
             } else {
                 let raw = format!("{{\"broken\":\"{}\"}}", entry.id);

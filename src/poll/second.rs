@@ -113,7 +113,8 @@ fn contradiction(asked: &Asked) -> Option<String> {
 }
 
 fn answer(page: &Page) -> Answer {
-    let categories = page.events.iter().filter_map(|event| event.facts.category.clone());
+    let category = |event: &Event| event.facts.category.as_deref().map(str::to_owned);
+    let categories = page.events.iter().filter_map(category);
     Answer {
         keys: keys(page).map(str::to_owned).collect(),
         categories: categories.collect(),

@@ -168,7 +168,7 @@ impl Call<'_> {
     /// Keeps what came; the answer is true once it is on disk.
     async fn store(&self, signed_by: SignedBy, parcel: Parcel) -> Answer {
         let inlet = &self.open.inlet;
-        if let Err(why) = self.open.require_room() {
+        if let Err(why) = self.open.require_room(self.began) {
             return self.put_off(&why);
         }
         if parcel.foreign > 0 {

@@ -1,7 +1,8 @@
 //! What one path takes in: a source's webhook, and where its events go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -12,6 +13,10 @@ use crate::receive::authenticate::Stranger;
 use crate::receive::decode::Reading;
 use crate::receive::tally::PushTally;
 use crate::storage::{Ledger, SignedBy};
+
+/// How long a look at the free space holds, in milliseconds: what is pushed meanwhile, some
+/// megabytes at the very most, is little beside the floor, and looking costs every push.
+const ROOM_HOLDS: u64 = 100;
 
 /// Called after a commit that brought new events.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -94,6 +99,8 @@ pub(super) struct Open {
     is_refusing: AtomicBool,
     /// A push was put off since somebody last asked.
     has_put_off: AtomicBool,
+    /// Milliseconds since boot until which the last look at the free space holds.
+    roomy_until: AtomicU64,
 }
 
 impl Open {
@@ -104,6 +111,7 @@ impl Open {
             is_failing: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
             has_put_off: AtomicBool::new(false),
+            roomy_until: AtomicU64::new(0),
         }
     }
 
@@ -155,8 +163,12 @@ impl Open {
         self.has_put_off.swap(false, Ordering::Relaxed)
     }
 
-    /// Why nothing can be stored now, if that is known beforehand.
-    pub(super) fn require_room(&self) -> Result<(), String> {
+    /// Why nothing can be stored at the time since boot `now`, if that is known beforehand.
+    pub(super) fn require_room(&self, now: Duration) -> Result<(), String> {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        if now < self.roomy_until.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let floor = self.inlet.min_free;
         match self.inlet.ledger.free_space() {
             Ok(free) if free < floor => Err(format!(
@@ -164,7 +176,10 @@ impl Open {
                  free some space"
             )),
             // The ledger itself says when it is full.
-            _ => Ok(()),
+            _ => {
+                self.roomy_until.store(now.saturating_add(ROOM_HOLDS), Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! Races accepted: a caller that drops its future does not take its push back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -80,10 +81,10 @@ impl Arriving {
     /// Stores what comes until every [`Arrivals`] is gone.
     pub(super) async fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP_MAX);
-        let mut sizes = [0; 2];
+        let mut before = 0;
         while self.arrivals.recv_many(&mut group, GROUP_MAX).await > 0 {
-            self.gather(&mut group, sizes.iter().sum::<usize>() / 2).await;
-            sizes = [sizes[1], group.len()];
+            self.gather(&mut group, before).await;
+            before = group.len();
             let alike = sort(std::mem::take(&mut group));
             join_all(alike.into_iter().map(|group| self.store(group))).await;
         }
@@ -104,13 +105,13 @@ impl Arriving {
     async fn store(&self, group: Vec<Arrival>) {
         let (ingests, replies): (Vec<Ingest>, Vec<_>) =
             group.into_iter().map(|arrival| (arrival.ingest, arrival.reply)).unzip();
-        let spare = if ingests.len() > 1 { ingests.clone() } else { Vec::new() };
-        let answers: Vec<_> = match self.store.ingest(ingests).await {
+        let ingests = Arc::new(ingests);
+        let answers: Vec<_> = match self.store.ingest(ingests.clone()).await {
             Ok(ingested) => ingested.into_iter().map(Ok).collect(),
-            Err(error) if error.is_passing() || spare.is_empty() => {
+            Err(error) if error.is_passing() || ingests.len() == 1 => {
                 replies.iter().map(|_| Err(error.again())).collect()
             }
-            Err(_) => self.store_each(spare).await,
+            Err(_) => self.store_each(&ingests).await,
         };
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The caller may have gone; the push is stored all the same.
@@ -118,10 +119,10 @@ impl Arriving {
         }
     }
 
-    async fn store_each(&self, ingests: Vec<Ingest>) -> Vec<Result<Ingested, StorageError>> {
+    async fn store_each(&self, ingests: &[Ingest]) -> Vec<Result<Ingested, StorageError>> {
         let mut answers = Vec::with_capacity(ingests.len());
         for ingest in ingests {
-            let stored = self.store.ingest(vec![ingest]).await;
+            let stored = self.store.ingest(Arc::new(vec![ingest.clone()])).await;
             answers.push(stored.map(|ingested| ingested.first().copied().unwrap_or_default()));
         }
         answers

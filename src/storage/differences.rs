@@ -19,7 +19,7 @@ use crate::storage::error::StorageError;
 pub(super) async fn note(
     connection: &mut SqliteConnection,
     route: Route,
-    events: &[(Sequence, Event)],
+    events: &[(Sequence, &Event)],
 ) -> Result<(), StorageError> {
     static FIND: Bulk = Bulk::new("SELECT sequence, body FROM event WHERE sequence IN (", "?", ")");
     for chunk in events.chunks(ROWS_MAX) {
@@ -27,8 +27,7 @@ pub(super) async fn note(
         for (sequence, _) in chunk {
             filling.push(*sequence)?;
         }
-        let told: HashMap<Sequence, &Event> =
-            chunk.iter().map(|(sequence, event)| (*sequence, event)).collect();
+        let told: HashMap<Sequence, &Event> = chunk.iter().copied().collect();
         for row in filling.query()?.fetch_all(&mut *connection).await? {
             let (sequence, body): (Sequence, &str) = (row.try_get(0)?, row.try_get(1)?);
             let fields = told.get(&sequence).and_then(|event| differs(body, event));

@@ -1,15 +1,13 @@
 //! The one transaction by which anything comes in, whichever its route (I1).
 
 use std::collections::HashSet;
-use std::mem;
 use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
 use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
-use crate::model::envelope::json;
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Route, Sequence, Unreadable};
+use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Route, Seal, Sequence, Unreadable};
 use crate::model::lateness::{Learnt, Shown, Sighted};
 use crate::model::timestamp::Timestamp;
 use crate::storage::arrivals::Arrivals;
@@ -74,7 +72,7 @@ impl Ledger {
         if Arrivals::take(&ingest) {
             return self.arrivals.ingest(ingest).await;
         }
-        let ingested = self.store.ingest(vec![ingest]).await?;
+        let ingested = self.store.ingest(Arc::new(vec![ingest])).await?;
         ingested.into_iter().next().ok_or(StorageError::Closed)
     }
 }
@@ -90,12 +88,15 @@ pub(super) struct Store {
 impl Store {
     /// Stores ingests of one source, route and list of targets in one transaction; what each
     /// came to.
-    pub(super) async fn ingest(&self, ingests: Vec<Ingest>) -> Result<Vec<Ingested>, StorageError> {
+    pub(super) async fn ingest(
+        &self,
+        ingests: Arc<Vec<Ingest>>,
+    ) -> Result<Vec<Ingested>, StorageError> {
         let now = self.clock.now();
         let targets = ingests.first().map(|ingest| ingest.targets.clone()).unwrap_or_default();
         let (ingested, stored) = self
             .writer
-            .run(move |connection| Box::pin(async move { apply(connection, ingests, now).await }))
+            .run(move |connection| Box::pin(async move { apply(connection, &ingests, now).await }))
             .await?;
         self.recent.push(stored, targets);
         Ok(ingested)
@@ -104,7 +105,7 @@ impl Store {
 
 async fn apply(
     connection: &mut SqliteConnection,
-    mut ingests: Vec<Ingest>,
+    ingests: &[Ingest],
     now: Timestamp,
 ) -> Result<(Vec<Ingested>, Vec<RecentEvent>), StorageError> {
     let Some(Ingest { source, route, targets, .. }) = ingests.first() else {
@@ -112,7 +113,7 @@ async fn apply(
     };
     let (route, targets) = (*route, targets.clone());
     let (source_id, first) = find_place(connection, source).await?;
-    let arrived = arrived(&mut ingests, now);
+    let arrived = arrived(ingests, now);
     let heard_at = arrived.heard_at;
     let sorted = sort_out(connection, arrived, route, first).await?;
     let place = Place { source_id, route, now };
@@ -185,7 +186,7 @@ async fn keep_beside(
 }
 
 /// A new event with its namespace and its id.
-type Fresh = (Arc<Origin>, Arc<str>, Event);
+type Fresh<'a> = (Arc<Origin>, Arc<str>, &'a Event);
 
 /// A namespace of ids, and the type of the events last seen in it.
 struct Origin {
@@ -215,28 +216,28 @@ fn sighted_of(shown: Option<&Shown>, event: &Event) -> Option<Sighted> {
 }
 
 /// The events of some ingests.
-struct Arrived {
+struct Arrived<'a> {
     /// Each with its sighting, which has no sequence yet, and the number of its ingest.
-    events: Vec<(Event, Sighting, usize)>,
+    events: Vec<(&'a Event, Sighting, usize)>,
     /// When the last audit entry among them was seen.
     heard_at: Option<Timestamp>,
     ingests: usize,
 }
 
-/// Takes the events out of `ingests`, in their order.
-fn arrived(ingests: &mut [Ingest], now: Timestamp) -> Arrived {
+/// The events of `ingests`, in their order.
+fn arrived(ingests: &[Ingest], now: Timestamp) -> Arrived<'_> {
     let mut arrived = Arrived { events: Vec::new(), heard_at: None, ingests: ingests.len() };
-    for (number, ingest) in ingests.iter_mut().enumerate() {
+    for (number, ingest) in ingests.iter().enumerate() {
         let request = ingest.request.as_ref();
         let seen_at = request.map_or(now, Request::seen_at).min(now);
-        for event in mem::take(&mut ingest.events) {
-            if is_entry(&event) {
+        for event in &ingest.events {
+            if is_entry(event) {
                 arrived.heard_at = arrived.heard_at.max(Some(seen_at));
             }
             let sighting = Sighting {
                 sequence: 0,
                 seen_at,
-                sighted: sighted_of(ingest.shown.as_ref(), &event),
+                sighted: sighted_of(ingest.shown.as_ref(), event),
                 label: request.and_then(|request| request.label(&event.envelope.id)),
             };
             arrived.events.push((event, sighting, number));
@@ -246,31 +247,31 @@ fn arrived(ingests: &mut [Ingest], now: Timestamp) -> Arrived {
 }
 
 /// What is to be stored of some ingests, and what that makes of each.
-struct Sorted {
+struct Sorted<'a> {
     /// In the order of their sequences.
-    fresh: Vec<Fresh>,
+    fresh: Vec<Fresh<'a>>,
     /// Of fresh ones and of those that the other route alone had shown; none twice.
     sightings: Vec<Sighting>,
     /// Those that the other route alone had shown.
-    second: Vec<(Sequence, Event)>,
+    second: Vec<(Sequence, &'a Event)>,
     ingested: Vec<Ingested>,
 }
 
 /// Tells new events from known ones; of repeats the first counts. New ones get sequences
 /// from `first` on.
-async fn sort_out(
+async fn sort_out<'a>(
     connection: &mut SqliteConnection,
-    arrived: Arrived,
+    arrived: Arrived<'a>,
     route: Route,
     first: Sequence,
-) -> Result<Sorted, StorageError> {
+) -> Result<Sorted<'a>, StorageError> {
     let mut placed = Vec::with_capacity(arrived.events.len());
     let mut ids = Vec::with_capacity(arrived.events.len());
     let mut last: Option<Arc<Origin>> = None;
     for (event, sighting, number) in arrived.events {
-        let origin = match last.take().filter(|last| last.is_of(&event)) {
+        let origin = match last.take().filter(|last| last.is_of(event)) {
             Some(origin) => origin,
-            None => Arc::new(find_origin(connection, &event).await?),
+            None => Arc::new(find_origin(connection, event).await?),
         };
         last = Some(origin.clone());
         ids.push((origin.id, Arc::<str>::from(event.envelope.id.as_str())));
@@ -319,22 +320,21 @@ async fn find_origin(
     })
 }
 
-/// Gives each new event its sequence and its final bytes: the only serialisation of its life.
-fn seal(fresh: Vec<Fresh>, first: Sequence, place: Place) -> impl Iterator<Item = NewEvent> + Send {
-    let seal = move |((origin, id, mut event), sequence): (Fresh, Sequence)| {
-        let facts = mem::take(&mut event.facts);
-        let occurred_at = event.occurred_at;
-        let envelope = event.seal(sequence, place.now, place.route);
-        NewEvent {
-            sequence,
-            origin_id: origin.id,
-            occurred_at,
-            facts,
-            body: json::to_text(&envelope).into(),
-            source: origin.uri.clone(),
-            id,
-            event_type: origin.event_type.clone(),
-        }
-    };
-    fresh.into_iter().zip(first..).map(seal)
+/// Gives each new event its sequence and its final text: the only serialisation of its life.
+fn seal(
+    fresh: Vec<Fresh<'_>>,
+    first: Sequence,
+    place: Place,
+) -> impl Iterator<Item = NewEvent> + Send {
+    let seal = Seal::new(place.now, place.route);
+    fresh.into_iter().zip(first..).map(move |((origin, id, event), sequence)| NewEvent {
+        sequence,
+        origin_id: origin.id,
+        source: origin.uri.clone(),
+        id,
+        event_type: origin.event_type.clone(),
+        occurred_at: event.occurred_at,
+        facts: event.facts.clone(),
+        body: seal.text(event, sequence).into(),
+    })
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 
 use crate::model::delivery::Fate;
-use crate::model::envelope::json;
-use crate::model::event::{Event, Route, Sequence};
+use crate::model::event::{Event, Route, Seal, Sequence};
 use crate::model::own_event::{Dead, NAMED_MAX, OWN_SOURCE, died};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, ROWS_MAX};
@@ -86,14 +85,15 @@ async fn store(
         return Ok(None);
     }
     let sequence = upkeep::next_sequence(connection).await?;
-    let (facts, occurred_at, route) = (event.facts.clone(), event.occurred_at, Route::Poll);
-    let envelope = event.seal(sequence, now, route);
+    let route = Route::Poll;
+    let body = Seal::new(now, route).text(&event, sequence);
+    let Event { occurred_at, facts, envelope, .. } = event;
     let row = NewEvent {
         sequence,
         origin_id,
         occurred_at,
         facts,
-        body: json::to_text(&envelope).into(),
+        body: body.into(),
         source: envelope.source.into(),
         id,
         event_type: envelope.event_type.into(),

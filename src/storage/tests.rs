@@ -86,9 +86,9 @@ fn event(id: &str) -> Event {
             ),
         },
         facts: Facts {
-            category: Some("user_management".to_owned()),
-            username: Some("Jane@example.com".to_owned()),
-            description: Some("100% logged_out".to_owned()),
+            category: Some("user_management".into()),
+            username: Some("Jane@example.com".into()),
+            description: Some("100% logged_out".into()),
             ip_address: None,
         },
     }

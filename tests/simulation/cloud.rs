@@ -241,7 +241,7 @@ impl Cloud {
             extensions: BTreeMap::new(),
             data: Data::None,
         };
-        let category = Some(CATEGORIES[entry.category].to_owned());
+        let category = Some(CATEGORIES[entry.category].into());
         Event {
             workspace_id: self.workspace_id.clone(),
             occurred_at: Timestamp::from_secs(entry.second()),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::greenlake::wire::members::{Members, text};
+use crate::greenlake::wire::members::{Members, shared_text, text};
 use crate::greenlake::wire::object::Object;
 use crate::model::envelope::{CloudEvent, Data};
 use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Facts};
@@ -59,9 +59,9 @@ pub(super) fn read_entry(raw: &RawValue, workspace_id: &str) -> Result<Event, St
 fn facts(entry: &Members<'_>) -> Facts {
     let user = entry.get("user").and_then(Members::of);
     let info = entry.get("additionalInfo").and_then(Members::of);
-    let text_at = |members: &Members<'_>, name| members.get(name).and_then(text);
+    let text_at = |members: &Members<'_>, name| members.get(name).and_then(shared_text);
     Facts {
-        category: text_at(entry, "category").map(|category| normalised(&category)),
+        category: text_at(entry, "category").map(|category| normalised(&category).into()),
         username: user
             .and_then(|user| text_at(&user, "username"))
             .or_else(|| text_at(entry, "username")),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -53,6 +54,11 @@ impl<'a> Members<'a> {
 /// The text that `value` is; `None` if it is something else.
 pub(super) fn text(value: &RawValue) -> Option<String> {
     unquoted(value.get()).map(Cow::into_owned)
+}
+
+/// As [`text`], to be shared.
+pub(super) fn shared_text(value: &RawValue) -> Option<Arc<str>> {
+    unquoted(value.get()).map(Arc::from)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

@@ -10,6 +10,8 @@
 //! An entry that is pushed and one that is polled become the same event: same source,
 //! same id. `data` is passed on as it came.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use crate::greenlake::wire::entry::normalised;
@@ -167,23 +169,24 @@ impl<'a> Entry<'a> {
     }
 
     fn facts(&self) -> Facts {
+        let shared = |text: Option<String>| text.map(Arc::from);
         Facts {
             category: self
                 .first(&[&["category"], &["audit_info", "category"]])
-                .map(|category| normalised(&category)),
-            username: self.first(&[
+                .map(|category| normalised(&category).into()),
+            username: shared(self.first(&[
                 &["user", "username"],
                 &["username"],
                 &["audit_info", "username"],
-            ]),
-            description: self.first(&[&["description"], &["audit_info", "description"]]),
-            ip_address: self.first(&[
+            ])),
+            description: shared(self.first(&[&["description"], &["audit_info", "description"]])),
+            ip_address: shared(self.first(&[
                 &["additional_info", "ip_address"],
                 &["additional_info", "ip_address_str"],
                 &["additionalInfo", "ipAddress"],
                 &["ipAddress"],
                 &["audit_info", "additional_info", "ip_address"],
-            ]),
+            ])),
         }
     }
 }

@@ -40,43 +40,89 @@ pub fn to_vec(event: &CloudEvent) -> Vec<u8> {
 
 /// As [`to_vec`]; JSON is text.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "names are strings and memory takes every byte")]
 pub fn to_text(event: &CloudEvent) -> String {
+    to_text_with(event, &[])
+}
+
+/// As [`to_text`], with further extensions of type String; one of the event's own by the same
+/// name gives way. The event is not copied for it.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "names are strings and memory takes every byte")]
+pub fn to_text_with(event: &CloudEvent, added: &[(&str, &str)]) -> String {
     let data = match &event.data {
         Data::Json(json) => json.get().len(),
         Data::Text(text) => text.len(),
         Data::None | Data::Binary(_) => 0,
     };
     let mut body = Vec::with_capacity(data + USUAL_ATTRIBUTES);
-    serde_json::to_writer(&mut body, event).expect("names are strings, memory takes every byte");
+    let event = With { event, added };
+    serde_json::to_writer(&mut body, &event).expect("names are strings, memory takes every byte");
     String::from_utf8(body).expect("JSON is UTF-8")
 }
 
 impl Serialize for CloudEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        With { event: self, added: &[] }.serialize(serializer)
+    }
+}
+
+/// An event with further extensions.
+struct With<'a> {
+    event: &'a CloudEvent,
+    added: &'a [(&'a str, &'a str)],
+}
+
+impl With<'_> {
+    /// All extensions in the order of their names.
+    fn extensions(&self) -> Vec<(&str, Extension<'_>)> {
+        let is_own = |name: &str| self.added.iter().all(|(added, _)| *added != name);
+        let own = self.event.extensions.iter().filter(|(name, _)| is_own(name));
+        let own = own.map(|(name, value)| (&**name, Extension::Own(value)));
+        let added = self.added.iter().map(|(name, value)| (*name, Extension::Added(value)));
+        let mut all: Vec<_> = own.chain(added).collect();
+        all.sort_by_key(|(name, _)| *name);
+        all
+    }
+}
+
+enum Extension<'a> {
+    Own(&'a ExtensionValue),
+    Added(&'a str),
+}
+
+impl Serialize for With<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let event = self.event;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("specversion", "1.0")?;
-        map.serialize_entry("id", &self.id)?;
-        map.serialize_entry("source", &self.source)?;
-        map.serialize_entry("type", &self.event_type)?;
+        map.serialize_entry("id", &event.id)?;
+        map.serialize_entry("source", &event.source)?;
+        map.serialize_entry("type", &event.event_type)?;
         for (name, value) in [
-            ("subject", &self.subject),
-            ("time", &self.time),
-            ("datacontenttype", &self.datacontenttype),
-            ("dataschema", &self.dataschema),
+            ("subject", &event.subject),
+            ("time", &event.time),
+            ("datacontenttype", &event.datacontenttype),
+            ("dataschema", &event.dataschema),
         ] {
             if let Some(value) = value {
                 map.serialize_entry(name, value)?;
             }
         }
-        for (name, value) in &self.extensions {
+        for (name, value) in self.extensions() {
             match value {
-                ExtensionValue::Boolean(value) => map.serialize_entry(name, value)?,
-                ExtensionValue::Integer(value) => map.serialize_entry(name, value)?,
-                ExtensionValue::String(value) => map.serialize_entry(name, value)?,
+                Extension::Own(ExtensionValue::Boolean(value)) => {
+                    map.serialize_entry(name, value)?
+                }
+                Extension::Own(ExtensionValue::Integer(value)) => {
+                    map.serialize_entry(name, value)?
+                }
+                Extension::Own(ExtensionValue::String(value)) => {
+                    map.serialize_entry(name, value)?
+                }
+                Extension::Added(value) => map.serialize_entry(name, value)?,
             }
         }
-        match &self.data {
+        match &event.data {
             Data::None => {}
             Data::Json(json) => map.serialize_entry("data", json)?,
             Data::Text(text) => map.serialize_entry("data", text)?,

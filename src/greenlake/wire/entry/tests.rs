@@ -53,10 +53,10 @@ fn the_v1_sample_becomes_the_emitted_one_to_the_letter() {
     assert_eq!(event.occurred_at, Timestamp::from_secs(1_734_698_093));
     assert_eq!(event.workspace_id, "3009de2825f211ec8a84fedebcb4a754");
     let facts = Facts {
-        category: Some("user_management".to_owned()),
-        username: Some("john.doe@hpedev.io".to_owned()),
-        description: Some("User john.doe@hpedev.io logged out".to_owned()),
-        ip_address: Some("194.9.99.5".to_owned()),
+        category: Some("user_management".into()),
+        username: Some("john.doe@hpedev.io".into()),
+        description: Some("User john.doe@hpedev.io logged out".into()),
+        ip_address: Some("194.9.99.5".into()),
     };
     assert_eq!(event.facts, facts);
 }
