@@ -8,8 +8,8 @@
 //! The *bare loop* posts the same bodies to the same sink with the same concurrency and
 //! client settings, and stores nothing. The *bridge* polls a simulated cloud, stores
 //! every entry durably, and delivers each signed. Both run as a process of their own; this
-//! one is the cloud and the sink. Time counts from the bridge's start to the sink's last
-//! event, so it includes the cloud's work and the program's start.
+//! one is the cloud and the sink. Time counts from when each is ready, with nothing asked
+//! for or sent yet, to its last event, so it includes the cloud's work.
 
 #![expect(clippy::cast_precision_loss, reason = "counts and ticks are far below 2^52")]
 
@@ -215,8 +215,8 @@ impl Bench<'_> {
     async fn bridge(&self, name: &str, format: &str) -> Result<Run> {
         let target = target("one", &self.url, self.args.concurrency, format);
         let config = self.config(name, "interval = \"1s\"\nstart = \"3700s\"", &target)?;
-        let (before, started) = (processor_of("self")?, Instant::now());
         let (bridge, _) = Bridge::start(&config)?;
+        let (before, started) = (processor_of("self")?, Instant::now());
         self.sink.wait_for(self.args.events).await?;
         let seconds = started.elapsed().as_secs_f64();
         let events = self.args.events as f64;

@@ -169,6 +169,10 @@ CREATE TABLE delivery (
     next_attempt_us  INTEGER,
     -- When it was delivered or buried; null while it is pending.
     settled_us       INTEGER,
+    -- Of the last attempt, if that delivered: how long it took, and the first 2 KiB of the
+    -- answer, redacted. Null while it is not delivered; the answer also when it was empty.
+    delivered_in_us  INTEGER,
+    delivered_answer TEXT,
     PRIMARY KEY (sequence, target_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -180,7 +184,8 @@ CREATE INDEX delivery_retry ON delivery (target_id, next_attempt_us, sequence)
 -- For listing dead letters.
 CREATE INDEX delivery_dead ON delivery (target_id, sequence) WHERE status = 'dead';
 
--- One row: one HTTP request for a delivery. The requests of a batch have a row an event.
+-- One row: one HTTP request for a delivery, but for the one that delivered: that is part of
+-- its delivery until it is replayed. The requests of a batch have a row an event.
 -- It has no foreign key, for the same reason: rows are made from delivery's own.
 CREATE TABLE attempt (
     sequence    INTEGER NOT NULL,
@@ -339,7 +344,21 @@ SELECT e.id AS event_id,
        a.sequence
 FROM attempt a
 JOIN event e ON e.sequence = a.sequence
-JOIN target t ON t.id = a.target_id;
+JOIN target t ON t.id = a.target_id
+UNION ALL
+SELECT e.id,
+       t.name,
+       d.attempts,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.last_attempt_us / 1000 / 1000.0, 'unixepoch'),
+       d.delivered_in_us / 1000.0,
+       d.last_status,
+       d.last_reason,
+       d.delivered_answer,
+       d.sequence
+FROM delivery d
+JOIN event e ON e.sequence = d.sequence
+JOIN target t ON t.id = d.target_id
+WHERE d.delivered_in_us IS NOT NULL;
 
 CREATE VIEW poll_log AS
 SELECT p.id,

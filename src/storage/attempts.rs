@@ -1,9 +1,10 @@
-//! Attempts: one row for each HTTP request for a delivery.
+//! Attempts: one row for each HTTP request for a delivery, but for the one that delivers it.
 
 use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection};
 
+use crate::model::event::Sequence;
 use crate::model::outcome::Reason;
 use crate::storage::Reader;
 use crate::storage::bulk::Bulk;
@@ -76,8 +77,8 @@ impl Reader {
     }
 }
 
-/// Inserts the attempts of deliveries that are being settled; their number is the
-/// delivery's count of attempts, which must have been raised before.
+/// Inserts the attempts that did not deliver of deliveries that are being settled; their
+/// number is the delivery's count of attempts, which must have been raised before.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     target: TargetId,
@@ -139,6 +140,31 @@ pub(super) async fn insert_run(
     Ok(())
 }
 
-fn micros(duration: Duration) -> i64 {
+/// Gives the attempts that delivered `sequences` to a target rows of their own: these are to
+/// be delivered again.
+pub(super) async fn set_apart(
+    connection: &mut SqliteConnection,
+    target: TargetId,
+    sequences: &[Sequence],
+) -> Result<(), StorageError> {
+    static SET_APART: Bulk = Bulk::new(
+        "INSERT INTO attempt \
+         (sequence, target_id, number, started_us, duration_us, status, reason, answer) \
+         SELECT sequence, target_id, attempts, last_attempt_us, delivered_in_us, last_status, \
+         last_reason, delivered_answer \
+         FROM delivery WHERE target_id = ? AND +status = 'delivered' AND sequence IN (",
+        "?",
+        ")",
+    );
+    let mut filling = SET_APART.of(sequences.len());
+    filling.push(target)?;
+    for sequence in sequences {
+        filling.push(*sequence)?;
+    }
+    filling.query()?.execute(connection).await?;
+    Ok(())
+}
+
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -36,43 +36,54 @@ impl Committed {
 /// What has to run for the checkpoints.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
-    connection: SqliteConnection,
+    /// `None` beside an owner, which makes them.
+    connection: Option<SqliteConnection>,
     committed: mpsc::Receiver<()>,
 }
 
 impl Checkpoints {
-    /// Makes the task for the ledger at `path`, and what tells it of commits.
-    pub(super) async fn open(path: &Path) -> Result<(Committed, Self), StorageError> {
-        let connection = open::checkpointer(path).await?;
+    /// Makes the task for the ledger at `path`, and what tells it of commits. Only in its
+    /// owner's process it does anything.
+    pub(super) async fn open(
+        path: &Path,
+        is_owner: bool,
+    ) -> Result<(Committed, Self), StorageError> {
+        let connection = if is_owner { Some(open::checkpointer(path).await?) } else { None };
         let (send, committed) = mpsc::channel(1);
         Ok((Committed(send), Self { connection, committed }))
     }
 
     /// Looks at the log after commits, until nobody can tell of any.
     pub(super) async fn run(mut self) {
+        let Some(mut connection) = self.connection else { return };
         while self.committed.recv().await.is_some() {
-            if let Err(error) = self.look().await {
+            if let Err(error) = look(&mut connection).await {
                 tracing::debug!(%error, "a checkpoint is left to the writer");
             }
             tokio::time::sleep(PAUSE).await;
         }
-        if let Err(error) = self.connection.close().await {
+        if let Err(error) = connection.close().await {
             tracing::debug!(%error, "the connection for checkpoints was not closed cleanly");
         }
     }
+}
 
-    async fn look(&mut self) -> Result<(), sqlx::Error> {
-        let (_, pages, copied) = self.checkpoint("PRAGMA wal_checkpoint(NOOP)").await?;
-        if pages - copied >= PAGES_MIN {
-            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?;
-        }
-        Ok(())
+async fn look(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let (pages, copied) = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)").await?;
+    if pages - copied >= PAGES_MIN {
+        checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
     }
+    Ok(())
+}
 
-    /// Whether it could not be done, pages in the log, and those of them that are in the file.
-    async fn checkpoint(&mut self, sql: &'static str) -> Result<(i64, i64, i64), sqlx::Error> {
-        sqlx::query_as(sql).fetch_one(&mut self.connection).await
-    }
+/// Pages in the log, and those of them that are in the file.
+async fn checkpoint(
+    connection: &mut SqliteConnection,
+    pragma: &'static str,
+) -> Result<(i64, i64), sqlx::Error> {
+    let (_busy, pages, copied): (i64, i64, i64) =
+        sqlx::query_as(pragma).fetch_one(connection).await?;
+    Ok((pages, copied))
 }
 
 #[cfg(test)]
@@ -84,18 +95,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.db");
         let mut writer = open::writer(&path).await.unwrap();
-        let (_committed, mut checkpoints) = Checkpoints::open(&path).await.unwrap();
+        let mut beside = open::checkpointer(&path).await.unwrap();
         let noop = "PRAGMA wal_checkpoint(NOOP)";
-        let (_, before, _) = checkpoints.checkpoint(noop).await.unwrap();
+        let (before, _) = checkpoint(&mut beside, noop).await.unwrap();
         sqlx::query("CREATE TABLE filler (bytes BLOB)").execute(&mut writer).await.unwrap();
-        checkpoints.look().await.unwrap();
-        let (_, pages, copied) = checkpoints.checkpoint(noop).await.unwrap();
+        look(&mut beside).await.unwrap();
+        let (pages, copied) = checkpoint(&mut beside, noop).await.unwrap();
         assert!(pages > before && copied < pages, "{copied} of {pages}");
 
         let fill = "INSERT INTO filler VALUES (zeroblob(4096 * 4100))";
         sqlx::query(fill).execute(&mut writer).await.unwrap();
-        checkpoints.look().await.unwrap();
-        let (_, pages, copied) = checkpoints.checkpoint(noop).await.unwrap();
+        look(&mut beside).await.unwrap();
+        let (pages, copied) = checkpoint(&mut beside, noop).await.unwrap();
         assert!(pages > PAGES_MIN && copied == pages, "{copied} of {pages}");
     }
 }

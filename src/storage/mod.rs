@@ -141,21 +141,12 @@ impl Ledger {
     ) -> Result<Self, StorageError> {
         let reader = Reader(open::readers(path).await?);
         let is_owner = lock.is_some();
-        // Beside an owner, changes are small, and the owner makes the checkpoints.
-        let (committed, checkpoints) = match is_owner {
-            true => Some(Checkpoints::open(path).await?).unzip(),
-            false => (None, None),
-        };
+        let (committed, checkpoints) = Checkpoints::open(path, is_owner).await?;
         let (writer, task) = Writer::new(connection, committed);
         let writing = TaskTracker::new();
         writing.spawn(async move {
-            let checkpointing = async {
-                if let Some(checkpoints) = checkpoints {
-                    checkpoints.run().await;
-                }
-            };
             // The writer's connection is closed last: it is the one that tidies up.
-            let (connection, ()) = tokio::join!(task.run(), checkpointing);
+            let (connection, ()) = tokio::join!(task.run(), checkpoints.run());
             if let Err(error) = upkeep::close(connection, is_owner).await {
                 tracing::warn!(%error, "the ledger was not closed cleanly");
             }

@@ -13,7 +13,7 @@ use crate::storage::filter::HistoryFilter;
 use crate::storage::operations::{self, OperationId};
 use crate::storage::own::OWN_SOURCE_NAME;
 use crate::storage::targets::TargetId;
-use crate::storage::{Ledger, Reader};
+use crate::storage::{Ledger, Reader, attempts};
 
 /// What is to be delivered again, and to whom.
 #[derive(Clone, Debug)]
@@ -138,11 +138,15 @@ async fn make_pending(
         "?",
         ") ON CONFLICT (sequence, target_id) DO UPDATE \
          SET status = 'pending', step = 0, first_attempt_us = NULL, \
-             next_attempt_us = NULL, settled_us = NULL \
+             next_attempt_us = NULL, settled_us = NULL, \
+             delivered_in_us = NULL, delivered_answer = NULL \
          WHERE delivery.status = 'dead' OR ?",
     );
     let mut made = 0;
     for chunk in sequences.chunks(ROWS_MAX) {
+        if which == Which::Every {
+            attempts::set_apart(connection, target, chunk).await?;
+        }
         let mut filling = MAKE.of(chunk.len());
         filling.push(target)?;
         for sequence in chunk {

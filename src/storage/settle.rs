@@ -70,10 +70,16 @@ async fn apply(
             continue;
         }
         ended(move_run_on(connection, target, run, now).await?);
-        attempts::insert_run(connection, target, run).await?;
+        if run[0].fate != Fate::Delivered {
+            attempts::insert_run(connection, target, run).await?;
+        }
     }
     for chunk in single.chunks(ROWS_MAX) {
         ended(move_on(connection, target, chunk, now).await?);
+    }
+    // One that delivered is part of its delivery.
+    single.retain(|settlement| settlement.fate != Fate::Delivered);
+    for chunk in single.chunks(ROWS_MAX) {
         attempts::insert(connection, target, chunk).await?;
     }
     if delivered + dead > 0 {
@@ -121,7 +127,9 @@ async fn move_run_on(
              last_status = $7,
              last_reason = $8,
              next_attempt_us = CASE WHEN $9 THEN next_attempt_us ELSE $10 END,
-             settled_us = $11
+             settled_us = $11,
+             delivered_in_us = $12,
+             delivered_answer = $13
          WHERE sequence BETWEEN $1 AND $2 AND target_id = $3 AND status = 'pending'",
     )
     .bind(first.sequence)
@@ -135,6 +143,8 @@ async fn move_run_on(
     .bind(first.fate == Fate::Held)
     .bind(next)
     .bind(end)
+    .bind(delivered_in(first))
+    .bind(delivered_answer(first))
     .execute(connection)
     .await?
     .rows_affected();
@@ -155,8 +165,8 @@ async fn move_on(
 ) -> Result<(i64, i64), StorageError> {
     static MOVE_ON: Bulk = Bulk::new(
         "WITH settled (sequence, status, failed, attempt_us, answer, reason, next_us, end_us, \
-         stays) AS (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         stays, took_us, body) AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ") UPDATE delivery \
          SET status = CASE s.status WHEN 1 THEN 'delivered' WHEN 2 THEN 'dead' \
                       ELSE 'pending' END, \
@@ -167,7 +177,9 @@ async fn move_on(
              last_status = s.answer, \
              last_reason = s.reason, \
              next_attempt_us = CASE WHEN s.stays THEN next_attempt_us ELSE s.next_us END, \
-             settled_us = s.end_us \
+             settled_us = s.end_us, \
+             delivered_in_us = s.took_us, \
+             delivered_answer = s.body \
          FROM settled s \
          WHERE delivery.sequence = s.sequence \
            AND delivery.status = 'pending' \
@@ -175,12 +187,12 @@ async fn move_on(
     );
     let mut filling = MOVE_ON.of(settlements.len());
     for settlement in settlements {
-        let (status, failed, next, end) = columns(settlement.fate, now);
-        // A number: a text for each row would have to be made.
-        let status = match status {
-            "delivered" => 1,
-            "dead" => 2,
-            _ => 0,
+        let (_, failed, next, end) = columns(settlement.fate, now);
+        // A number: a text would have to be made for each row.
+        let status = match settlement.fate {
+            Fate::RetryAt(_) | Fate::Held => 0,
+            Fate::Delivered => 1,
+            Fate::Dead(_) => 2,
         };
         let attempt = &settlement.attempt;
         filling
@@ -192,7 +204,9 @@ async fn move_on(
             .push(attempt.outcome.reason().map(Reason::as_str))?
             .push(next)?
             .push(end)?
-            .push(settlement.fate == Fate::Held)?;
+            .push(settlement.fate == Fate::Held)?
+            .push(delivered_in(settlement))?
+            .push(delivered_answer(settlement))?;
     }
     filling.push_behind(target)?;
     let moved = filling.query()?.execute(&mut *connection).await?.rows_affected();
@@ -205,6 +219,18 @@ async fn move_on(
         return Ok((delivered, count(|fate| matches!(fate, Fate::Dead(_)))));
     }
     count_ended(connection, target, settlements, now).await
+}
+
+/// How long the attempt took, if it delivered.
+fn delivered_in(settlement: &Settlement) -> Option<i64> {
+    let is_delivered = settlement.fate == Fate::Delivered;
+    is_delivered.then(|| attempts::micros(settlement.attempt.duration))
+}
+
+/// What the target answered to the attempt, if that delivered.
+fn delivered_answer(settlement: &Settlement) -> Option<&str> {
+    let answer = settlement.attempt.answer.as_deref();
+    answer.filter(|_| settlement.fate == Fate::Delivered)
 }
 
 /// How many of `settlements` have been delivered and buried just now, where some were not

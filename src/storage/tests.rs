@@ -684,7 +684,7 @@ async fn only_what_was_still_pending_is_counted() {
     f.ledger.settle(siem, vec![delivered(1), delivered(2), rejected]).await.unwrap();
     let row = &f.ledger.reader().list_targets().await.unwrap()[1];
     assert_eq!((row.name.as_str(), row.delivered_total, row.dead), ("siem", 2, 1));
-    assert_eq!(f.count("attempt").await, 3);
+    assert_eq!(f.count("attempt_log").await, 3);
 }
 
 #[tokio::test]

@@ -38,10 +38,7 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     /// Makes a writer, and the task that must be run for it; that tells of what it commits.
-    pub(super) fn new(
-        connection: SqliteConnection,
-        committed: Option<Committed>,
-    ) -> (Self, WriterTask) {
+    pub(super) fn new(connection: SqliteConnection, committed: Committed) -> (Self, WriterTask) {
         let (send, jobs) = mpsc::channel(QUEUE_MAX);
         (Self(send), WriterTask { connection, jobs, committed })
     }
@@ -65,7 +62,7 @@ impl Writer {
 pub(super) struct WriterTask {
     connection: SqliteConnection,
     jobs: mpsc::Receiver<Box<dyn Job>>,
-    committed: Option<Committed>,
+    committed: Committed,
 }
 
 impl WriterTask {
@@ -80,9 +77,7 @@ impl WriterTask {
             for job in group.drain(..) {
                 job.reply(committed.as_ref().copied());
             }
-            if let Some(committed) = &self.committed {
-                committed.tell();
-            }
+            self.committed.tell();
         }
         self.connection
     }

@@ -57,17 +57,18 @@ UPDATE target SET own_events = 1 WHERE id = 1;
 UPDATE target SET dead_told = 1, dead_told_us = 1795219207300000 WHERE id = 2;
 
 INSERT INTO delivery (sequence, target_id, status, attempts, step, first_attempt_us,
-                      last_attempt_us, last_status, last_reason, next_attempt_us, settled_us)
-VALUES (1, 1, 'delivered', 1, 0, NULL, 1795219207150000, 200, NULL, NULL, 1795219207200000),
+                      last_attempt_us, last_status, last_reason, next_attempt_us, settled_us,
+                      delivered_in_us, delivered_answer)
+VALUES (1, 1, 'delivered', 1, 0, NULL, 1795219207150000, 200, NULL, NULL, 1795219207200000,
+        50000, 'ok'),
        (1, 2, 'dead', 1, 1, 1795219207150000, 1795219207150000, 400, 'rejected', NULL,
-        1795219207300000),
+        1795219207300000, NULL, NULL),
        (2, 1, 'pending', 1, 1, 1795219207150000, 1795219207150000, NULL, 'timeout',
-        1795219227150000, NULL),
-       (3, 1, 'pending', 0, 0, NULL, NULL, NULL, NULL, NULL, NULL);
+        1795219227150000, NULL, NULL, NULL),
+       (3, 1, 'pending', 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 
 INSERT INTO attempt (sequence, target_id, number, started_us, duration_us, status, reason, answer)
-VALUES (1, 1, 1, 1795219207150000, 50000, 200, NULL, 'ok'),
-       (1, 2, 1, 1795219207150000, 150000, 400, 'rejected', 'unknown field'),
+VALUES (1, 2, 1, 1795219207150000, 150000, 400, 'rejected', 'unknown field'),
        (2, 1, 1, 1795219207150000, 15000000, NULL, 'timeout', NULL);
 
 INSERT INTO poll_request (id, source_id, started_us, duration_us, from_us, until_us, skip,

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -77,17 +78,30 @@ impl With<'_> {
     fn extensions(&self) -> Vec<(&str, Extension<'_>)> {
         let is_own = |name: &str| self.added.iter().all(|(added, _)| *added != name);
         let own = self.event.extensions.iter().filter(|(name, _)| is_own(name));
-        let own = own.map(|(name, value)| (&**name, Extension::Own(value)));
-        let added = self.added.iter().map(|(name, value)| (*name, Extension::Added(value)));
+        let own = own.map(|(name, value)| (&**name, Extension::from(value)));
+        let added = self.added.iter().map(|(name, value)| (*name, Extension::String(value)));
         let mut all: Vec<_> = own.chain(added).collect();
         all.sort_by_key(|(name, _)| *name);
         all
     }
 }
 
+#[derive(Serialize)]
+#[serde(untagged)]
 enum Extension<'a> {
-    Own(&'a ExtensionValue),
-    Added(&'a str),
+    Boolean(bool),
+    Integer(i32),
+    String(&'a str),
+}
+
+impl<'a> From<&'a ExtensionValue> for Extension<'a> {
+    fn from(value: &'a ExtensionValue) -> Self {
+        match value {
+            ExtensionValue::Boolean(value) => Self::Boolean(*value),
+            ExtensionValue::Integer(value) => Self::Integer(*value),
+            ExtensionValue::String(value) => Self::String(value),
+        }
+    }
 }
 
 impl Serialize for With<'_> {
@@ -109,18 +123,7 @@ impl Serialize for With<'_> {
             }
         }
         for (name, value) in self.extensions() {
-            match value {
-                Extension::Own(ExtensionValue::Boolean(value)) => {
-                    map.serialize_entry(name, value)?
-                }
-                Extension::Own(ExtensionValue::Integer(value)) => {
-                    map.serialize_entry(name, value)?
-                }
-                Extension::Own(ExtensionValue::String(value)) => {
-                    map.serialize_entry(name, value)?
-                }
-                Extension::Added(value) => map.serialize_entry(name, value)?,
-            }
+            map.serialize_entry(name, &value)?;
         }
         match &event.data {
             Data::None => {}

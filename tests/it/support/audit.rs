@@ -158,6 +158,8 @@ impl Audit {
                 "SELECT count(*) FROM delivery d WHERE
                  d.attempts <> (SELECT count(*) FROM attempt a
                                 WHERE a.sequence = d.sequence AND a.target_id = d.target_id)
+                               + (d.delivered_in_us IS NOT NULL)
+                 OR (d.status = 'delivered') <> (d.delivered_in_us IS NOT NULL)
                  OR (d.status = 'delivered' AND (d.last_status NOT BETWEEN 200 AND 299
                                                  OR d.last_reason IS NOT NULL))
                  OR (d.status = 'dead' AND d.last_reason IS NULL)",
