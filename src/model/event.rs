@@ -159,3 +159,55 @@ pub struct Unreadable {
     /// What is wrong with it.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::envelope::ExtensionValue;
+
+    #[test]
+    fn a_seal_adds_what_targets_were_promised_in_the_order_of_names() {
+        let at = Timestamp::from_secs(1_734_698_093);
+        let mut event = Event::bare("one", at);
+        let own = |text: &str| ExtensionValue::String(text.to_owned());
+        for name in ["partitionkey", "sequence", "traceparent"] {
+            event.envelope.extensions.insert(name.to_owned(), own("theirs"));
+        }
+        let seal = Seal::new(at, Route::Push);
+        let extensions = |text: &str| {
+            let event = json::parse(text.as_bytes()).unwrap();
+            let shown = |(name, value): (&String, &ExtensionValue)| format!("{name}={value}");
+            event.extensions.iter().map(shown).collect::<Vec<_>>()
+        };
+        let text = seal.text(&event, 7);
+        let places: Vec<usize> = ["partitionkey", "recordedtime", "sequence", "tailwaterroute"]
+            .iter()
+            .map(|name| text.find(name).unwrap())
+            .collect();
+        assert!(places.is_sorted(), "{text}");
+        assert_eq!(
+            extensions(&text),
+            [
+                "partitionkey=3009de2825f211ec8a84fedebcb4a754",
+                "recordedtime=2024-12-20T12:34:53.000Z",
+                "sequence=0000000000000000007",
+                "tailwaterroute=push",
+                "traceparent=theirs",
+            ],
+            "an audit entry's are ours"
+        );
+
+        "com.hpe.greenlake.subscriptions.expiring".clone_into(&mut event.envelope.event_type);
+        assert_eq!(
+            extensions(&seal.text(&event, 8)),
+            [
+                "partitionkey=theirs",
+                "recordedtime=2024-12-20T12:34:53.000Z",
+                "sequence=theirs",
+                "tailwaterroute=push",
+                "traceparent=theirs",
+            ],
+            "what another event brings stays"
+        );
+    }
+}

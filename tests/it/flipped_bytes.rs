@@ -117,7 +117,7 @@ async fn make_ledger(
     failing: &SinkServer,
 ) -> Vec<u8> {
     let home = Home::new(setup);
-    cloud.make(ENTRIES);
+    cloud.make_visible(ENTRIES);
     assert_eq!(home.command(&["poll"]).await.code, Some(0));
     assert_eq!(home.command(&["targets", "pause", "later"]).await.code, Some(0));
     let daemon = home.run_daemon().await;

@@ -18,7 +18,7 @@ fn ids(lines: &str) -> Vec<String> {
 async fn events_are_followed_while_daemons_come_and_go() {
     let (cloud, sink) = (CloudServer::start().await, SinkServer::start().await);
     let home = Home::new(&Setup::new(&cloud).target("siem", &sink.url, ""));
-    cloud.make(300);
+    cloud.make_visible(300);
     assert_eq!(home.command(&["poll"]).await.code, Some(0));
 
     let all = home.start(&["tail", "--from", "1", "--json"]);

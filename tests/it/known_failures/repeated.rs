@@ -172,7 +172,7 @@ async fn a_dry_run_leaves_the_ledger_as_it_is_byte_for_byte() {
         ["db", "db-wal"].map(read)
     };
     let before = files();
-    cloud.make(7);
+    cloud.make_visible(7);
     let done = home.command(&["poll", "--dry-run"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(cloud.ids().iter().all(|id| done.stdout.contains(id)), "{done:?}");

@@ -86,6 +86,14 @@ impl CloudServer {
         let now = self.cloud.clock().now();
         self.cloud.generate(count, now, now);
     }
+
+    /// Makes `count` entries that happened a moment ago. The cloud takes up to 40 ms to show an
+    /// entry: a single poll may be too quick for one that happens now.
+    pub(crate) fn make_visible(&self, count: u64) {
+        let now = self.cloud.clock().now();
+        let (from, until) = (Duration::from_secs(9), Duration::from_secs(1));
+        self.cloud.generate(count, now.minus(from), now.minus(until));
+    }
 }
 
 /// Entries that keep coming; dropping it ends them.
