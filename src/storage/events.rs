@@ -1,4 +1,4 @@
-//! Events, their namespaces, their sightings, and what could not be read.
+//! Events, their namespaces, and what could not be read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,14 +8,11 @@ use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
 
 use crate::model::event::{Facts, Route, Sequence, Unreadable};
-use crate::model::lateness::Sighted;
-use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Filling, ROWS_MAX};
 use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
 use crate::storage::recent::RecentEvent;
-use crate::storage::requests::Label;
 
 /// What new events of one transaction have in common.
 #[derive(Clone, Copy, Debug)]
@@ -169,118 +166,6 @@ fn next_rows(
         kept.push(RecentEvent::new(sequence, source, id, body));
     }
     Ok(Some(filling))
-}
-
-/// An event in the ledger that an answer showed, and what that tells of its lateness.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sighting {
-    pub(super) sequence: Sequence,
-    pub(super) seen_at: Timestamp,
-    pub(super) sighted: Option<Sighted>,
-    pub(super) label: Option<Label>,
-}
-
-impl Sighting {
-    fn is_alike(&self, other: &Self) -> bool {
-        (self.seen_at, self.sighted, self.label) == (other.seen_at, other.sighted, other.label)
-    }
-}
-
-/// From so many that say the same on, one statement that says it once costs less than rows.
-const ALIKE: usize = 8;
-
-/// Notes that events were seen by this route, where it is for the first time.
-///
-/// Those of one stretch of time mostly say the same of their lateness, and are one statement.
-pub(super) async fn insert_sightings(
-    connection: &mut SqliteConnection,
-    sightings: &[Sighting],
-    route: Route,
-) -> Result<(), StorageError> {
-    static RUN: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
-         SELECT sequence, ?, ?, ?, ?, ?, ? FROM event WHERE sequence BETWEEN ",
-        "? AND ?",
-        " ON CONFLICT (sequence, route) DO NOTHING",
-    );
-    static LIST: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
-         SELECT sequence, ?, ?, ?, ?, ?, ? FROM event WHERE sequence IN (",
-        "?",
-        ") ON CONFLICT (sequence, route) DO NOTHING",
-    );
-    let mut single = Vec::new();
-    for alike in sightings.chunk_by(Sighting::is_alike) {
-        if alike.len() < ALIKE {
-            single.extend_from_slice(alike);
-            continue;
-        }
-        // Known events come in the order of their time, which need not be this one.
-        if alike.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence) {
-            let mut filling = alike_filling(&RUN, 1, alike[0], route)?;
-            filling.push(alike[0].sequence)?.push(alike[alike.len() - 1].sequence)?;
-            filling.query()?.execute(&mut *connection).await?;
-            continue;
-        }
-        for chunk in alike.chunks(ROWS_MAX) {
-            let mut filling = alike_filling(&LIST, chunk.len(), alike[0], route)?;
-            for sighting in chunk {
-                filling.push(sighting.sequence)?;
-            }
-            filling.query()?.execute(&mut *connection).await?;
-        }
-    }
-    insert_single(connection, &single, route).await
-}
-
-/// Notes sightings that have little in common.
-async fn insert_single(
-    connection: &mut SqliteConnection,
-    sightings: &[Sighting],
-    route: Route,
-) -> Result<(), StorageError> {
-    static INSERT: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
-         SELECT * FROM (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?)",
-        ") WHERE column1 IS NOT NULL ON CONFLICT (sequence, route) DO NOTHING",
-    );
-    for chunk in sightings.chunks(ROWS_MAX) {
-        let mut filling = INSERT.of(chunk.len());
-        for Sighting { sequence, seen_at, sighted, label } in chunk {
-            let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
-            filling
-                .push(*sequence)?
-                .push(route.as_str())?
-                .push(seen_at.micros())?
-                .push(sighted.map(|sighted| sighted.shown_at.micros()))?
-                .push(unseen_at.map(Timestamp::micros))?
-                .push(sighted.and_then(|sighted| sighted.tier).map(Tier::as_str))?
-                .push(label.map(Label::as_str))?;
-        }
-        filling.query()?.execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-/// Begins a statement that makes sightings like `of` for the events that follow.
-fn alike_filling(
-    bulk: &'static Bulk,
-    rows: usize,
-    of: Sighting,
-    route: Route,
-) -> Result<Filling, StorageError> {
-    let Sighting { seen_at, sighted, label, .. } = of;
-    let unseen_at = sighted.and_then(|sighted| sighted.unseen_at);
-    let mut filling = bulk.of(rows);
-    filling
-        .push(route.as_str())?
-        .push(seen_at.micros())?
-        .push(sighted.map(|sighted| sighted.shown_at.micros()))?
-        .push(unseen_at.map(Timestamp::micros))?
-        .push(sighted.and_then(|sighted| sighted.tier).map(Tier::as_str))?
-        .push(label.map(Label::as_str))?;
-    Ok(filling)
 }
 
 /// Puts an item into quarantine; 1 if it is new there, else 0.

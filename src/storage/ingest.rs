@@ -12,9 +12,10 @@ use crate::model::lateness::{Learnt, Shown, Sighted};
 use crate::model::timestamp::Timestamp;
 use crate::storage::arrivals::Arrivals;
 use crate::storage::error::StorageError;
-use crate::storage::events::{self, NewEvent, Place, Sighting};
+use crate::storage::events::{self, NewEvent, Place};
 use crate::storage::recent::{Recent, RecentEvent};
 use crate::storage::requests::{self, Brought, Request};
+use crate::storage::sightings::{self, Sighting};
 use crate::storage::writer::Writer;
 use crate::storage::{Ledger, coverage, deliveries, differences, lateness, pushes, upkeep};
 
@@ -125,7 +126,7 @@ async fn apply(
             deliveries::insert_for_new(connection, first, target).await?;
         }
     }
-    events::insert_sightings(connection, &sorted.sightings, route).await?;
+    sightings::insert(connection, &sorted.sightings, route).await?;
     differences::note(connection, route, &sorted.second).await?;
     if let Some(at) = heard_at.filter(|_| route == Route::Push) {
         pushes::hear(connection, source_id, at, next - 1).await?;

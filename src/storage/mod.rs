@@ -34,6 +34,7 @@ mod recent;
 mod replay;
 mod requests;
 mod settle;
+mod sightings;
 mod silence;
 mod targets;
 mod upkeep;

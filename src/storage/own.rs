@@ -10,8 +10,9 @@ use crate::model::own_event::{Dead, NAMED_MAX, OWN_SOURCE, died};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
-use crate::storage::events::{self, NewEvent, Place, Sighting};
+use crate::storage::events::{self, NewEvent, Place};
 use crate::storage::settle::Settlement;
+use crate::storage::sightings::{self, Sighting};
 use crate::storage::targets::TargetId;
 use crate::storage::{Ledger, coverage, deliveries, upkeep};
 
@@ -101,7 +102,7 @@ async fn store(
     events::insert(connection, Place { source_id, route, now }, [row].into_iter()).await?;
     upkeep::set_next_sequence(connection, sequence + 1).await?;
     let sighting = Sighting { sequence, seen_at: now, sighted: None, label: None };
-    events::insert_sightings(connection, &[sighting], route).await?;
+    sightings::insert(connection, &[sighting], route).await?;
     Ok(Some(sequence))
 }
 
