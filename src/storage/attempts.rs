@@ -78,13 +78,14 @@ impl Reader {
 }
 
 /// Inserts the attempts that did not deliver of deliveries that are being settled; their
-/// number is the delivery's count of attempts, which must have been raised before.
+/// number is the delivery's count of attempts, which must have been raised before. Where it
+/// was not, for the delivery had ended meanwhile, that number is taken: nothing is inserted.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     target: TargetId,
     settlements: &[&Settlement],
 ) -> Result<(), StorageError> {
-    // Without the WHERE, SQLite reads ON CONFLICT as a join's.
+    // Were there no WHERE, SQLite would read ON CONFLICT as a join's.
     static INSERT: Bulk = Bulk::new(
         "WITH made (sequence, started_us, duration_us, status, reason, answer) AS (VALUES ",
         "(?, ?, ?, ?, ?, ?)",
@@ -94,7 +95,7 @@ pub(super) async fn insert(
          m.reason, m.answer \
          FROM made m \
          CROSS JOIN delivery d ON d.sequence = m.sequence AND d.target_id = ? \
-         WHERE true ON CONFLICT DO NOTHING",
+         WHERE d.delivered_in_us IS NULL ON CONFLICT DO NOTHING",
     );
     let mut filling = INSERT.of(settlements.len());
     for settlement in settlements {
@@ -124,7 +125,7 @@ pub(super) async fn insert_run(
              (sequence, target_id, number, started_us, duration_us, status, reason, answer)
          SELECT sequence, target_id, attempts, $4, $5, $6, $7, $8
          FROM delivery
-         WHERE sequence BETWEEN $1 AND $2 AND target_id = $3
+         WHERE sequence BETWEEN $1 AND $2 AND target_id = $3 AND delivered_in_us IS NULL
          ON CONFLICT DO NOTHING",
     )
     .bind(first.sequence)

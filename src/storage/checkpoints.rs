@@ -1,6 +1,5 @@
 //! Copying what is committed from the write-ahead log into the ledger's file, beside the
-//! writer: done by the writer itself, it holds everybody up for the time of two flushes of
-//! tens of megabytes to disk.
+//! writer: done by the writer itself, it held everybody up for a tenth of a second each time.
 //!
 //! The writer's own checkpoint (`wal_autocheckpoint`) stays behind it: it finds little left
 //! to copy, and lets the log begin anew. What fails here is left to it.
@@ -18,7 +17,7 @@ use crate::storage::open;
 /// writer's own comes at three times that.
 const PAGES_MIN: i64 = 4_000;
 
-/// Pause between two looks at the log; at full speed some 10 MiB are written meanwhile.
+/// Pause between two looks at the log; at full speed some 5 MiB are written meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Tells that something was committed; dropped, it ends the checkpoints.

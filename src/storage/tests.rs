@@ -674,6 +674,66 @@ async fn a_delivery_that_is_held_keeps_its_place_and_its_time() {
 }
 
 #[tokio::test]
+async fn what_one_request_settled_ends_as_if_each_had_been_alone() {
+    let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let at = Timestamp::from_secs(1_734_698_200);
+    let retry = Outcome::Retry(Reason::Timeout);
+    for (outcome, fate) in [
+        (Outcome::Delivered, Fate::Delivered),
+        (Outcome::Rejected, Fate::Dead(Reason::Rejected)),
+        (Outcome::Rejected, Fate::Held),
+        (retry, Fate::RetryAt(at)),
+    ] {
+        let mut ends = Vec::new();
+        for is_run in [true, false] {
+            let f = Fixture::new().await;
+            f.ledger.ingest(ingest(&ids)).await.unwrap();
+            let siem = f.target("siem").await;
+            // One of them is no longer pending.
+            f.ledger.settle(siem, vec![delivered(4)]).await.unwrap();
+            f.clock.advance(Duration::from_secs(1));
+            let mut settlements: Vec<Settlement> =
+                (1..=10).map(|sequence| settlement(sequence, outcome, fate)).collect();
+            if !is_run {
+                settlements.sort_by_key(|one| (one.sequence % 2, one.sequence));
+            }
+            f.ledger.settle(siem, settlements).await.unwrap();
+            let filter =
+                DeliveryFilter { target: Some("siem".to_owned()), limit: 99, ..Default::default() };
+            let rows = f.ledger.reader().list_deliveries(&filter).await.unwrap();
+            let mut attempts = Vec::new();
+            for id in ids {
+                attempts.extend(f.ledger.reader().list_attempts(id, None, 9).await.unwrap());
+            }
+            let target = f.row("siem").await;
+            ends.push((rows, attempts, target.delivered_total, target.dead));
+        }
+        assert_eq!(ends[0], ends[1], "{fate:?}");
+        assert_eq!(ends[0].1.len(), 10, "{fate:?}: each request is on record");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_keeps_the_attempt_that_delivered_before() {
+    let f = Fixture::new().await;
+    f.ledger.ingest(ingest(&["a"])).await.unwrap();
+    let siem = f.target("siem").await;
+    let numbers = async || {
+        let rows = f.ledger.reader().list_attempts("a", Some("siem"), 9).await.unwrap();
+        rows.iter().map(|row| (row.number, row.status, row.duration_ms)).collect::<Vec<_>>()
+    };
+    f.ledger.settle(siem, vec![delivered(1)]).await.unwrap();
+    let before = numbers().await;
+    f.replay(&replay(siem, Which::Every, HistoryFilter::default())).await;
+    assert_eq!(numbers().await, before);
+    f.replay(&replay(siem, Which::Every, HistoryFilter::default())).await;
+    assert_eq!(numbers().await, before, "one that is pending again has nothing to keep");
+    f.ledger.settle(siem, vec![delivered(1)]).await.unwrap();
+    let after = numbers().await;
+    assert_eq!((after.len(), after[0], after[1].0), (2, before[0], 2));
+}
+
+#[tokio::test]
 async fn only_what_was_still_pending_is_counted() {
     let f = Fixture::new().await;
     f.ledger.ingest(ingest(&["a", "b", "c"])).await.unwrap();
