@@ -20,10 +20,10 @@ const SETTLE_MAX: usize = 1000;
 
 /// How long an outcome waits for others to be committed with, unless [`SETTLE_FULL`] of
 /// them are there: each commit costs a flush to disk and the pages that it touches.
-const SETTLE_GATHER: Duration = Duration::from_millis(8);
+const SETTLE_GATHER: Duration = Duration::from_millis(20);
 
 /// Outcomes that are worth a commit of their own.
-const SETTLE_FULL: usize = 512;
+const SETTLE_FULL: usize = SETTLE_MAX;
 
 /// Pause before outcomes that could not be stored are tried again.
 const STUCK_PAUSE: Duration = Duration::from_secs(1);
