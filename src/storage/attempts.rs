@@ -9,6 +9,7 @@ use crate::model::outcome::Reason;
 use crate::storage::Reader;
 use crate::storage::bulk::Bulk;
 use crate::storage::error::StorageError;
+use crate::storage::script::Script;
 use crate::storage::settle::Settlement;
 use crate::storage::targets::TargetId;
 
@@ -80,8 +81,8 @@ impl Reader {
 /// Inserts the attempts that did not deliver of deliveries that are being settled; their
 /// number is the delivery's count of attempts, which must have been raised before. Where it
 /// was not, for the delivery had ended meanwhile, that number is taken: nothing is inserted.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+pub(super) fn insert(
+    script: &mut Script,
     target: TargetId,
     settlements: &[&Settlement],
 ) -> Result<(), StorageError> {
@@ -97,7 +98,7 @@ pub(super) async fn insert(
          CROSS JOIN delivery d ON d.sequence = m.sequence AND d.target_id = ? \
          WHERE d.delivered_in_us IS NULL ON CONFLICT DO NOTHING",
     );
-    let mut filling = INSERT.of(settlements.len());
+    let filling = script.begin(&INSERT, settlements.len())?;
     for settlement in settlements {
         let attempt = &settlement.attempt;
         filling
@@ -109,35 +110,33 @@ pub(super) async fn insert(
             .push(attempt.answer.as_deref())?;
     }
     filling.push_behind(target)?;
-    filling.query()?.execute(connection).await?;
     Ok(())
 }
 
 /// As [`insert`], for settlements of one request whose events follow on each other.
-pub(super) async fn insert_run(
-    connection: &mut SqliteConnection,
+pub(super) fn insert_run(
+    script: &mut Script,
     target: TargetId,
     run: &[Settlement],
 ) -> Result<(), StorageError> {
     let [first, .., last] = run else { return Ok(()) };
-    sqlx::query(
+    let statement = script.add(
         "INSERT INTO attempt
              (sequence, target_id, number, started_us, duration_us, status, reason, answer)
-         SELECT sequence, target_id, attempts, $4, $5, $6, $7, $8
+         SELECT sequence, target_id, attempts, ?, ?, ?, ?, ?
          FROM delivery
-         WHERE sequence BETWEEN $1 AND $2 AND target_id = $3 AND delivered_in_us IS NULL
+         WHERE sequence BETWEEN ? AND ? AND target_id = ? AND delivered_in_us IS NULL
          ON CONFLICT DO NOTHING",
-    )
-    .bind(first.sequence)
-    .bind(last.sequence)
-    .bind(target)
-    .bind(first.attempt.started_at.micros())
-    .bind(micros(first.attempt.duration))
-    .bind(first.attempt.status)
-    .bind(first.attempt.outcome.reason().map(Reason::as_str))
-    .bind(first.attempt.answer.as_deref())
-    .execute(connection)
-    .await?;
+    )?;
+    statement
+        .push(first.attempt.started_at.micros())?
+        .push(micros(first.attempt.duration))?
+        .push(first.attempt.status)?
+        .push(first.attempt.outcome.reason().map(Reason::as_str))?
+        .push(first.attempt.answer.as_deref())?
+        .push(first.sequence)?
+        .push(last.sequence)?
+        .push(target)?;
     Ok(())
 }
 

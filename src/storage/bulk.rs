@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
-use sqlx::{Arguments, Encode, FromRow, Type};
+use sqlx::{Arguments, AssertSqlSafe, Encode, FromRow, SqlSafeStr, SqlStr, Type};
 
 use crate::storage::error::StorageError;
 
@@ -38,12 +38,9 @@ impl Bulk {
 
     /// Begins the values of `rows` rows, 1 to [`ROWS_MAX`].
     pub(super) fn of(&'static self, rows: usize) -> Filling {
-        let size = rows.clamp(1, ROWS_MAX).next_power_of_two();
-        let missing = (size - rows.min(size)) * self.width();
-        let mut values = SqliteArguments::default();
-        // Growing step by step is what costs.
-        values.reserve(size * self.width() + 2, 0);
-        Filling { bulk: self, size, missing, values }
+        let mut filling = Filling::default();
+        filling.begin(self, rows);
+        filling
     }
 
     /// The statement for `size` rows.
@@ -58,16 +55,27 @@ impl Bulk {
     }
 }
 
-/// A statement whose values are being filled in, in the order of the question marks.
+/// Statements whose values are being filled in, in the order of the question marks.
+#[derive(Default)]
 pub(super) struct Filling {
-    bulk: &'static Bulk,
-    size: usize,
-    /// Values of the rows that are missing.
-    missing: usize,
+    pub(super) texts: Vec<&'static str>,
     values: SqliteArguments,
+    /// Rows of the last statement that has some, and values of those that are missing.
+    pub(super) rows: usize,
+    missing: usize,
 }
 
 impl Filling {
+    /// Begins one more statement, over `rows` rows.
+    pub(super) fn begin(&mut self, bulk: &'static Bulk, rows: usize) {
+        let size = rows.clamp(1, ROWS_MAX).next_power_of_two();
+        self.missing = (size - rows.min(size)) * bulk.width();
+        // Growing step by step is what costs.
+        self.values.reserve(size * bulk.width() + 3, 0);
+        self.rows = size;
+        self.texts.push(bulk.text(size));
+    }
+
     /// Adds a value. Texts that are handed over are not copied.
     pub(super) fn push<'t, T>(&mut self, value: T) -> Result<&mut Self, StorageError>
     where
@@ -89,7 +97,7 @@ impl Filling {
     /// The statement, for its effect or for rows that are read by hand.
     pub(super) fn query(mut self) -> Result<Query<'static, Sqlite, SqliteArguments>, StorageError> {
         self.fill_up()?;
-        Ok(sqlx::query_with(self.bulk.text(self.size), self.values))
+        Ok(sqlx::query_with(self.text(), self.values))
     }
 
     /// The statement, for rows of `T`.
@@ -100,10 +108,23 @@ impl Filling {
         T: for<'r> FromRow<'r, SqliteRow>,
     {
         self.fill_up()?;
-        Ok(sqlx::query_as_with(self.bulk.text(self.size), self.values))
+        Ok(sqlx::query_as_with(self.text(), self.values))
     }
 
-    fn fill_up(&mut self) -> Result<(), StorageError> {
+    /// Whether it is of fewer rows than a statement can have.
+    pub(super) fn is_short(&self) -> bool {
+        self.rows < ROWS_MAX || self.missing > 0
+    }
+
+    fn text(&self) -> SqlStr {
+        match self.texts[..] {
+            [text] => text.into_sql_str(),
+            _ => AssertSqlSafe(self.texts.join(";")).into_sql_str(),
+        }
+    }
+
+    /// Ends the statement that was begun last.
+    pub(super) fn fill_up(&mut self) -> Result<(), StorageError> {
         for _ in 0..std::mem::take(&mut self.missing) {
             self.push(None::<i64>)?;
         }
@@ -145,6 +166,6 @@ mod tests {
         static PAIRS: Bulk = Bulk::new("VALUES ", "(?, ?)", " LIMIT 9");
         assert_eq!(PAIRS.text(1), "VALUES (?, ?) LIMIT 9");
         assert_eq!(PAIRS.text(4), "VALUES (?, ?), (?, ?), (?, ?), (?, ?) LIMIT 9");
-        assert_eq!([1, 2, 3, 129, 256].map(|rows| PAIRS.of(rows).size), [1, 2, 4, 256, 256]);
+        assert_eq!([1, 2, 3, 129, 256].map(|rows| PAIRS.of(rows).rows), [1, 2, 4, 256, 256]);
     }
 }

@@ -6,6 +6,7 @@ use crate::model::coverage::{Coverage, Scan, Span};
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
+use crate::storage::script::Script;
 use crate::storage::{Ledger, Reader};
 
 /// The id of a source, made where it is new.
@@ -29,11 +30,13 @@ pub(super) async fn require_source(
 
 /// Puts `coverage` in the place of what is known of a source's time.
 ///
-/// The watermark never moves back (I8): a lower one is refused as a contradiction.
+/// The watermark never moves back (I8): a lower one is refused as a contradiction, at once;
+/// the rest is left to `script`.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     source_id: i64,
     coverage: &Coverage,
+    script: &mut Script,
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
         "INSERT INTO coverage (source_id, from_us, until_us, asked_us) SELECT * FROM (VALUES ",
@@ -48,7 +51,7 @@ pub(super) async fn replace(
     .bind(source_id)
     .bind(micros(coverage.start))
     .bind(micros(coverage.watermark))
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
     if moved.rows_affected() != 1 {
         return Err(StorageError::Inconsistent(format!(
@@ -56,12 +59,9 @@ pub(super) async fn replace(
             Timestamp::from_secs(coverage.watermark)
         )));
     }
-    sqlx::query("DELETE FROM coverage WHERE source_id = $1")
-        .bind(source_id)
-        .execute(&mut *connection)
-        .await?;
+    script.add("DELETE FROM coverage WHERE source_id = ?")?.push(source_id)?;
     for chunk in coverage.scans.chunks(ROWS_MAX) {
-        let mut filling = INSERT.of(chunk.len());
+        let filling = script.begin(&INSERT, chunk.len())?;
         for scan in chunk {
             filling
                 .push(source_id)?
@@ -69,7 +69,6 @@ pub(super) async fn replace(
                 .push(micros(scan.span.until))?
                 .push(micros(scan.asked_at))?;
         }
-        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::model::delivery::Status;
 use crate::model::event::Sequence;
@@ -12,6 +12,7 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::Reader;
 use crate::storage::checksum::require_same;
 use crate::storage::error::StorageError;
+use crate::storage::script::Script;
 use crate::storage::targets::TargetId;
 
 /// Events looked at behind the head of a strict order: where an order was not strict before,
@@ -74,22 +75,19 @@ pub struct DeliveryFilter {
 }
 
 /// Makes a delivery of each event from `first` on to the target of that name.
-pub(super) async fn insert_for_new(
-    connection: &mut SqliteConnection,
+pub(super) fn insert_for_new(
+    script: &mut Script,
     first: Sequence,
     target: &str,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    let statement = script.add(
         "INSERT INTO delivery (sequence, target_id, status)
          SELECT event.sequence, target.id, 'pending'
          FROM event
-         JOIN target ON target.name = $2
-         WHERE event.sequence >= $1",
-    )
-    .bind(first)
-    .bind(target)
-    .execute(connection)
-    .await?;
+         JOIN target ON target.name = ?
+         WHERE event.sequence >= ?",
+    )?;
+    statement.push(target)?.push(first)?;
     Ok(())
 }
 

@@ -59,6 +59,9 @@ pub enum StorageError {
     /// The writer has stopped.
     #[error("the ledger is closed")]
     Closed,
+    /// A constraint of the ledger refuses a row: it is there already, say.
+    #[error("the ledger refuses a row: {0}")]
+    Refused(String),
     /// Anything else that the database says.
     #[error("the ledger's database: {0}")]
     Database(String),
@@ -77,6 +80,7 @@ impl StorageError {
         match self {
             Self::Full => Self::Full,
             Self::Busy => Self::Busy,
+            Self::Refused(why) => Self::Refused(why.clone()),
             other => Self::Database(other.to_string()),
         }
     }
@@ -89,6 +93,7 @@ const READONLY: i32 = 8;
 const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
+const CONSTRAINT: i32 = 19;
 const NOTADB: i32 = 26;
 
 impl From<sqlx::Error> for StorageError {
@@ -97,6 +102,7 @@ impl From<sqlx::Error> for StorageError {
             sqlx::Error::Database(database) => match primary_code(database.as_ref()) {
                 Some(FULL) => Self::Full,
                 Some(BUSY | LOCKED) => Self::Busy,
+                Some(CONSTRAINT) => Self::Refused(database.message().to_owned()),
                 Some(CORRUPT | NOTADB) => Self::Database(format!(
                     "{}; its file is damaged: keep it, restore a backup or start anew",
                     database.message()

@@ -1,11 +1,10 @@
 //! Events, their namespaces, and what could not be read.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join;
 use sha2::{Digest, Sha256};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::model::event::{Facts, Route, Sequence, Unreadable};
 use crate::model::timestamp::Timestamp;
@@ -13,6 +12,7 @@ use crate::storage::bulk::{Bulk, Filling, ROWS_MAX};
 use crate::storage::checksum::checksum;
 use crate::storage::error::StorageError;
 use crate::storage::recent::RecentEvent;
+use crate::storage::script::Script;
 
 /// What new events of one transaction have in common.
 #[derive(Clone, Copy, Debug)]
@@ -57,75 +57,42 @@ pub(super) async fn require_origin(
     Ok(id)
 }
 
-/// An event that the ledger has already.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    pub(super) sequence: Sequence,
-    /// Whether the route in question has shown it before.
-    pub(super) is_sighted: bool,
-}
-
-/// Known events by namespace and id.
-#[derive(Debug, Default)]
-pub(super) struct AllKnown(HashMap<i64, HashMap<String, Known>>);
-
-impl AllKnown {
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The known event of that id.
-    pub(super) fn find(&self, origin_id: i64, id: &str) -> Option<Known> {
-        self.0.get(&origin_id)?.get(id).copied()
-    }
-}
-
-/// Those of `events`, by namespace and id, that the ledger has already.
-pub(super) async fn find_known(
-    connection: &mut SqliteConnection,
-    events: &[(i64, Arc<str>)],
-    route: Route,
-) -> Result<AllKnown, StorageError> {
-    static FIND: Bulk = Bulk::new(
-        "SELECT origin_id, id, sequence, \
-         EXISTS (SELECT 1 FROM sighting g WHERE g.sequence = event.sequence AND g.route = ?) \
-         FROM event WHERE (origin_id, id) IN (VALUES ",
-        "(?, ?)",
-        ")",
-    );
-    let mut known = AllKnown::default();
-    for chunk in events.chunks(ROWS_MAX) {
-        let mut filling = FIND.of(chunk.len());
-        filling.push(route.as_str())?;
-        for (origin_id, id) in chunk {
-            filling.push(*origin_id)?.push(id.clone())?;
-        }
-        for row in filling.query()?.fetch_all(&mut *connection).await? {
-            let found = Known { sequence: row.try_get(2)?, is_sighted: row.try_get(3)? };
-            known.0.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, found);
-        }
-    }
-    Ok(known)
-}
-
 /// Inserts new events of one place, in the order in which they come; what is kept of them
 /// in memory.
 ///
-/// Events are made as they are asked for, while SQLite is at work on those before them.
+/// Events are made as they are asked for, while SQLite is at work on those before them. The
+/// last ones are left to `script`.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
+    script: &mut Script,
     place: Place,
     mut events: impl Iterator<Item = NewEvent> + Send,
 ) -> Result<Vec<RecentEvent>, StorageError> {
     let mut kept = Vec::with_capacity(events.size_hint().0);
     let mut rows = next_rows(&mut events, place, &mut kept)?;
     while let Some(filling) = rows {
+        if filling.is_short() {
+            script.append(filling);
+            break;
+        }
         let inserting = filling.query()?.execute(&mut *connection);
         let making = async { next_rows(&mut events, place, &mut kept) };
         let (inserted, next) = join(inserting, making).await;
         inserted?;
         rows = next?;
+    }
+    Ok(kept)
+}
+
+/// As [`insert`], for events that are one statement at most: all is left to `script`.
+pub(super) fn insert_few(
+    script: &mut Script,
+    place: Place,
+    mut events: impl Iterator<Item = NewEvent>,
+) -> Result<Vec<RecentEvent>, StorageError> {
+    let mut kept = Vec::with_capacity(events.size_hint().0);
+    if let Some(filling) = next_rows(&mut events, place, &mut kept)? {
+        script.append(filling);
     }
     Ok(kept)
 }

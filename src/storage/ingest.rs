@@ -1,23 +1,28 @@
 //! The one transaction by which anything comes in, whichever its route (I1).
 
-use std::collections::HashSet;
+use std::mem;
 use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
 use crate::model::clock::Clock;
 use crate::model::coverage::Coverage;
-use crate::model::event::{AUDIT_SOURCE, AUDIT_TYPE, Event, Route, Seal, Sequence, Unreadable};
-use crate::model::lateness::{Learnt, Shown, Sighted};
+use crate::model::event::{Event, Route, Seal, Sequence, Unreadable};
+use crate::model::lateness::{Learnt, Shown};
 use crate::model::timestamp::Timestamp;
 use crate::storage::arrivals::Arrivals;
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Place};
+use crate::storage::ids::{Ids, KnownIds};
+use crate::storage::known::{self, AllKnown, Placed, Sorted};
+use crate::storage::presumed::Presumed;
 use crate::storage::recent::{Recent, RecentEvent};
 use crate::storage::requests::{self, Brought, Request};
-use crate::storage::sightings::{self, Sighting};
+use crate::storage::script::{Script, TOGETHER_ROWS_MAX};
 use crate::storage::writer::Writer;
-use crate::storage::{Ledger, coverage, deliveries, differences, lateness, pushes, upkeep};
+use crate::storage::{
+    Ledger, coverage, deliveries, differences, lateness, pushes, sightings, upkeep,
+};
 
 /// What one transaction brings in (I1).
 #[derive(Clone, Debug)]
@@ -81,84 +86,171 @@ impl Ledger {
 /// Where ingests go: the writer, and then the memory of recent events.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
-    pub(super) writer: Writer,
-    pub(super) clock: Clock,
+    writer: Writer,
+    clock: Clock,
     pub(super) recent: Arc<Recent>,
+    ids: KnownIds,
+    pub(super) presumed: Presumed,
 }
 
 impl Store {
+    pub(super) fn new(writer: Writer, clock: Clock) -> Self {
+        Self {
+            writer,
+            clock,
+            recent: Arc::default(),
+            ids: KnownIds::default(),
+            presumed: Presumed::default(),
+        }
+    }
+
     /// Stores ingests of one source, route and list of targets in one transaction; what each
     /// came to.
     pub(super) async fn ingest(
         &self,
         ingests: Arc<Vec<Ingest>>,
     ) -> Result<Vec<Ingested>, StorageError> {
-        let now = self.clock.now();
-        let targets = ingests.first().map(|ingest| ingest.targets.clone()).unwrap_or_default();
-        let (ingested, stored) = self
-            .writer
-            .run(move |connection| Box::pin(async move { apply(connection, &ingests, now).await }))
-            .await?;
-        self.recent.push(stored, targets);
-        Ok(ingested)
+        let Some(Ingest { route, targets, .. }) = ingests.first() else { return Ok(Vec::new()) };
+        let (route, targets) = (*route, targets.clone());
+        let is_presumed = self.presumed.next(route).is_some();
+        let stored = match self.store(ingests.clone(), is_presumed).await {
+            Err(StorageError::Refused(_)) if is_presumed => {
+                self.presumed.doubt(route);
+                self.store(ingests, false).await?
+            }
+            stored => stored?,
+        };
+        self.recent.push(stored.events, targets);
+        Ok(stored.ingested)
     }
+
+    async fn store(
+        &self,
+        ingests: Arc<Vec<Ingest>>,
+        is_presumed: bool,
+    ) -> Result<Stored, StorageError> {
+        let (now, presumed) = (self.clock.now(), self.presumed.clone());
+        let mut ids = self.ids.begin();
+        if is_presumed && is_simple(&ingests) {
+            let (script, stored) = as_news(&ingests, &ids, &presumed, now)?;
+            self.writer.run_script(script).await?;
+            return Ok(stored);
+        }
+        let work = async move |connection: &mut SqliteConnection| {
+            let presumed = (&presumed, is_presumed);
+            let stored = apply(connection, &ingests, &mut ids, presumed, now).await?;
+            Ok((stored, ids))
+        };
+        let (stored, ids) = self.writer.run(move |connection| Box::pin(work(connection))).await?;
+        ids.keep();
+        Ok(stored)
+    }
+}
+
+/// What some ingests came to.
+struct Stored {
+    ingested: Vec<Ingested>,
+    events: Vec<RecentEvent>,
+}
+
+/// Whether they are few events, and nothing that needs a look at the ledger.
+fn is_simple(ingests: &[Ingest]) -> bool {
+    let events: usize = ingests.iter().map(|ingest| ingest.events.len()).sum();
+    let is_bare = |ingest: &Ingest| {
+        ingest.unreadable.is_empty() && ingest.coverage.is_none() && ingest.learnt.is_none()
+    };
+    events <= TOGETHER_ROWS_MAX && ingests.iter().all(is_bare)
+}
+
+/// What stores ingests that are presumed to be new events alone, without a look at the ledger.
+fn as_news(
+    ingests: &[Ingest],
+    ids: &Ids,
+    presumed: &Presumed,
+    now: Timestamp,
+) -> Result<(Script, Stored), StorageError> {
+    let Ingest { source, route, .. } = ingests.first().ok_or_else(unknown)?;
+    let (next, source_id) = presumed.next(*route).zip(ids.source(source)).ok_or_else(unknown)?;
+    let place = Place { source_id, route: *route, now };
+    let placed = Placed::of(ingests, ids, now).ok_or_else(unknown)?;
+    let mut sorted = placed.sort(&AllKnown::none(next));
+    let mut script = Script::default();
+    let events = events::insert_few(&mut script, place, seal(&mut sorted, place))?;
+    let ingested = complete(&mut script, place, ingests, sorted)?;
+    note(presumed, *route, &ingested);
+    Ok((script, Stored { ingested, events }))
+}
+
+fn unknown() -> StorageError {
+    StorageError::Refused("its source or its namespace is not known".to_owned())
 }
 
 async fn apply(
     connection: &mut SqliteConnection,
     ingests: &[Ingest],
+    ids: &mut Ids,
+    (presumed, is_presumed): (&Presumed, bool),
     now: Timestamp,
-) -> Result<(Vec<Ingested>, Vec<RecentEvent>), StorageError> {
-    let Some(Ingest { source, route, targets, .. }) = ingests.first() else {
-        return Ok(Default::default());
+) -> Result<Stored, StorageError> {
+    let Ingest { source, route, .. } = ingests.first().ok_or_else(unknown)?;
+    let route = *route;
+    let place = Place { source_id: ids.require_source(connection, source).await?, route, now };
+    known::require_origins(connection, ingests, ids).await?;
+    let placed = Placed::of(ingests, ids, now).ok_or_else(unknown)?;
+    let known = match presumed.next(route).filter(|_| is_presumed) {
+        Some(next) => AllKnown::none(next),
+        None => known::find_known(connection, &placed.keys, route).await?,
     };
-    let (route, targets) = (*route, targets.clone());
-    let (source_id, first) = find_place(connection, source).await?;
-    let arrived = arrived(ingests, now);
-    let heard_at = arrived.heard_at;
-    let sorted = sort_out(connection, arrived, route, first).await?;
-    let place = Place { source_id, route, now };
-    let stored = events::insert(connection, place, seal(sorted.fresh, first, place)).await?;
-    let next = first + Sequence::try_from(stored.len()).unwrap_or(Sequence::MAX);
-    if !stored.is_empty() {
-        upkeep::set_next_sequence(connection, next).await?;
-        for target in &targets {
-            deliveries::insert_for_new(connection, first, target).await?;
-        }
-    }
-    sightings::insert(connection, &sorted.sightings, route).await?;
-    differences::note(connection, route, &sorted.second).await?;
-    if let Some(at) = heard_at.filter(|_| route == Route::Push) {
-        pushes::hear(connection, source_id, at, next - 1).await?;
-    }
-    let mut ingested = sorted.ingested;
+    let mut sorted = placed.sort(&known);
+    let mut script = Script::default();
+    let fresh = seal(&mut sorted, place);
+    let events = events::insert(connection, &mut script, place, fresh).await?;
+    let second = mem::take(&mut sorted.second);
+    let mut ingested = complete(&mut script, place, ingests, sorted)?;
     for (ingest, ingested) in ingests.iter().zip(&mut ingested) {
-        ingested.last_sequence = next - 1;
-        ingested.quarantined = keep_beside(connection, source_id, ingest, now).await?;
+        ingested.quarantined = keep_beside(connection, &mut script, place, ingest).await?;
     }
-    let requests = ingests.iter().zip(&ingested);
-    let requests: Vec<(&Request, Brought)> = requests
-        .filter_map(|(ingest, ingested)| Some((ingest.request.as_ref()?, brought(ingested))))
-        .collect();
-    requests::insert(connection, source_id, &requests).await?;
-    Ok((ingested, stored))
+    script.run(connection).await?;
+    differences::note(connection, route, &second).await?;
+    note(presumed, route, &ingested);
+    Ok(Stored { ingested, events })
 }
 
-/// The source's id, and the sequence that the next new event gets.
-async fn find_place(
-    connection: &mut SqliteConnection,
-    source: &str,
-) -> Result<(i64, Sequence), StorageError> {
-    let (id, first): (Option<i64>, Sequence) =
-        sqlx::query_as("SELECT (SELECT id FROM source WHERE name = $1), next_sequence FROM ledger")
-            .bind(source)
-            .fetch_one(&mut *connection)
-            .await?;
-    let id = match id {
-        Some(id) => id,
-        None => coverage::require_source(connection, source).await?,
-    };
-    Ok((id, first))
+/// Notes what the next ingest may be presumed to be.
+fn note(presumed: &Presumed, route: Route, ingested: &[Ingested]) {
+    let known: u64 = ingested.iter().map(|ingested| ingested.known).sum();
+    let new: u64 = ingested.iter().map(|ingested| ingested.new).sum();
+    let last = ingested.last().map_or(0, |ingested| ingested.last_sequence);
+    presumed.note(route, last + 1, known == 0 && new > 0);
+}
+
+/// Adds to `script` all that comes with events; what the ingests came to.
+fn complete(
+    script: &mut Script,
+    place: Place,
+    ingests: &[Ingest],
+    sorted: Sorted<'_>,
+) -> Result<Vec<Ingested>, StorageError> {
+    let mut ingested = sorted.ingested;
+    let new: u64 = ingested.iter().map(|ingested| ingested.new).sum();
+    let next = sorted.first + Sequence::try_from(new).unwrap_or(Sequence::MAX);
+    if new > 0 {
+        upkeep::set_next_sequence(script, sorted.first, next)?;
+        for target in ingests.first().map_or(&[][..], |ingest| &ingest.targets) {
+            deliveries::insert_for_new(script, sorted.first, target)?;
+        }
+    }
+    sightings::insert(script, &sorted.sightings, place.route)?;
+    if let Some(at) = sorted.heard_at.filter(|_| place.route == Route::Push) {
+        pushes::hear(script, place.source_id, at, next - 1)?;
+    }
+    let mut requests = Vec::with_capacity(ingests.len());
+    for (ingest, ingested) in ingests.iter().zip(&mut ingested) {
+        ingested.last_sequence = next - 1;
+        requests.extend(ingest.request.as_ref().map(|request| (request, brought(ingested))));
+    }
+    requests::insert(script, place.source_id, &requests)?;
+    Ok(ingested)
 }
 
 fn brought(ingested: &Ingested) -> Brought {
@@ -169,166 +261,31 @@ fn brought(ingested: &Ingested) -> Brought {
 /// Stores what comes with events; how many items are new in quarantine.
 async fn keep_beside(
     connection: &mut SqliteConnection,
-    source_id: i64,
+    script: &mut Script,
+    Place { source_id, now, .. }: Place,
     ingest: &Ingest,
-    now: Timestamp,
 ) -> Result<u64, StorageError> {
     let mut quarantined = 0;
     for item in &ingest.unreadable {
         quarantined += events::quarantine(connection, source_id, ingest.route, item, now).await?;
     }
     if let Some(state) = &ingest.coverage {
-        coverage::replace(connection, source_id, state).await?;
+        coverage::replace(connection, source_id, state, script).await?;
     }
     if let Some(learnt) = &ingest.learnt {
-        lateness::replace(connection, source_id, learnt).await?;
+        lateness::replace(script, source_id, learnt)?;
     }
     Ok(quarantined)
 }
 
-/// A new event with its namespace and its id.
-type Fresh<'a> = (Arc<Origin>, Arc<str>, &'a Event);
-
-/// A namespace of ids, and the type of the events last seen in it.
-struct Origin {
-    id: i64,
-    workspace_id: String,
-    uri: Arc<str>,
-    event_type: Arc<str>,
-}
-
-impl Origin {
-    fn is_of(&self, event: &Event) -> bool {
-        self.workspace_id == event.workspace_id
-            && *self.uri == *event.envelope.source
-            && *self.event_type == *event.envelope.event_type
-    }
-}
-
-/// Whether an event is an audit entry, which both routes can show.
-fn is_entry(event: &Event) -> bool {
-    event.envelope.event_type == AUDIT_TYPE
-}
-
-/// What `shown` tells of `event`'s lateness: our own events have none.
-fn sighted_of(shown: Option<&Shown>, event: &Event) -> Option<Sighted> {
-    let shown = shown.filter(|_| event.envelope.source == AUDIT_SOURCE);
-    shown.and_then(|shown| shown.sighted(event.occurred_at.secs()))
-}
-
-/// The events of some ingests.
-struct Arrived<'a> {
-    /// Each with its sighting, which has no sequence yet, and the number of its ingest.
-    events: Vec<(&'a Event, Sighting, usize)>,
-    /// When the last audit entry among them was seen.
-    heard_at: Option<Timestamp>,
-    ingests: usize,
-}
-
-/// The events of `ingests`, in their order.
-fn arrived(ingests: &[Ingest], now: Timestamp) -> Arrived<'_> {
-    let mut arrived = Arrived { events: Vec::new(), heard_at: None, ingests: ingests.len() };
-    for (number, ingest) in ingests.iter().enumerate() {
-        let request = ingest.request.as_ref();
-        let seen_at = request.map_or(now, Request::seen_at).min(now);
-        for event in &ingest.events {
-            if is_entry(event) {
-                arrived.heard_at = arrived.heard_at.max(Some(seen_at));
-            }
-            let sighting = Sighting {
-                sequence: 0,
-                seen_at,
-                sighted: sighted_of(ingest.shown.as_ref(), event),
-                label: request.and_then(|request| request.label(&event.envelope.id)),
-            };
-            arrived.events.push((event, sighting, number));
-        }
-    }
-    arrived
-}
-
-/// What is to be stored of some ingests, and what that makes of each.
-struct Sorted<'a> {
-    /// In the order of their sequences.
-    fresh: Vec<Fresh<'a>>,
-    /// Of fresh ones and of those that the other route alone had shown; none twice.
-    sightings: Vec<Sighting>,
-    /// Those that the other route alone had shown.
-    second: Vec<(Sequence, &'a Event)>,
-    ingested: Vec<Ingested>,
-}
-
-/// Tells new events from known ones; of repeats the first counts. New ones get sequences
-/// from `first` on.
-async fn sort_out<'a>(
-    connection: &mut SqliteConnection,
-    arrived: Arrived<'a>,
-    route: Route,
-    first: Sequence,
-) -> Result<Sorted<'a>, StorageError> {
-    let mut placed = Vec::with_capacity(arrived.events.len());
-    let mut ids = Vec::with_capacity(arrived.events.len());
-    let mut last: Option<Arc<Origin>> = None;
-    for (event, sighting, number) in arrived.events {
-        let origin = match last.take().filter(|last| last.is_of(event)) {
-            Some(origin) => origin,
-            None => Arc::new(find_origin(connection, event).await?),
-        };
-        last = Some(origin.clone());
-        ids.push((origin.id, Arc::<str>::from(event.envelope.id.as_str())));
-        placed.push((origin, event, sighting, number));
-    }
-    let known = events::find_known(connection, &ids, route).await?;
-    let mut sorted = Sorted {
-        fresh: Vec::with_capacity(placed.len()),
-        sightings: Vec::with_capacity(placed.len()),
-        second: Vec::new(),
-        ingested: vec![Ingested::default(); arrived.ingests],
-    };
-    let (mut next, mut again, mut met) = (first, Vec::new(), HashSet::with_capacity(ids.len()));
-    for (key, (origin, event, sighting, number)) in ids.iter().zip(placed) {
-        let (found, is_first) = (known.find(key.0, &key.1), met.insert(key));
-        let ingested = &mut sorted.ingested[number];
-        if found.is_none() && is_first {
-            ingested.new += 1;
-            ingested.sighted += 1;
-            sorted.sightings.push(Sighting { sequence: next, ..sighting });
-            sorted.fresh.push((origin, key.1.clone(), event));
-            next += 1;
-        } else {
-            ingested.known += 1;
-            let Some(found) = found.filter(|found| is_first && !found.is_sighted) else { continue };
-            ingested.sighted += 1;
-            again.push(Sighting { sequence: found.sequence, ..sighting });
-            sorted.second.push((found.sequence, event));
-        }
-    }
-    sorted.sightings.append(&mut again);
-    Ok(sorted)
-}
-
-/// The namespace of an event's id.
-async fn find_origin(
-    connection: &mut SqliteConnection,
-    event: &Event,
-) -> Result<Origin, StorageError> {
-    let (workspace_id, uri) = (&event.workspace_id, &event.envelope.source);
-    Ok(Origin {
-        id: events::require_origin(connection, workspace_id, uri).await?,
-        workspace_id: workspace_id.clone(),
-        uri: uri.as_str().into(),
-        event_type: event.envelope.event_type.as_str().into(),
-    })
-}
-
 /// Gives each new event its sequence and its final text: the only serialisation of its life.
-fn seal(
-    fresh: Vec<Fresh<'_>>,
-    first: Sequence,
+fn seal<'a>(
+    sorted: &mut Sorted<'a>,
     place: Place,
-) -> impl Iterator<Item = NewEvent> + Send {
+) -> impl Iterator<Item = NewEvent> + Send + use<'a> {
     let seal = Seal::new(place.now, place.route);
-    fresh.into_iter().zip(first..).map(move |((origin, id, event), sequence)| NewEvent {
+    let fresh = mem::take(&mut sorted.fresh).into_iter().zip(sorted.first..);
+    fresh.map(move |((origin, id, event), sequence)| NewEvent {
         sequence,
         origin_id: origin.id,
         source: origin.uri.clone(),

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row};
 
 use crate::model::lateness::{CURVE_BOUNDS, Curve, Learnt, Sample};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::filter::HistoryFilter;
+use crate::storage::script::Script;
 use crate::storage::{Ledger, Reader};
 
 /// Events at the end of the ledger, those of all its sources, that a learnt overlap may
@@ -17,27 +18,26 @@ use crate::storage::{Ledger, Reader};
 const RECENT_EVENTS: i64 = 100_000;
 
 /// Puts `learnt` in the place of what was learnt before.
-pub(super) async fn replace(
-    connection: &mut SqliteConnection,
+pub(super) fn replace(
+    script: &mut Script,
     source_id: i64,
     learnt: &Learnt,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    let statement = script.add(
         "UPDATE source
-         SET learnt_us = $2, overlap_us = $3, entries = $4, swept = $5, quantile_us = $6,
-             late_us = $7, curve = $8
-         WHERE id = $1",
-    )
-    .bind(source_id)
-    .bind(learnt.at.micros())
-    .bind(Timestamp::from_secs(learnt.overlap_secs).micros())
-    .bind(i64::try_from(learnt.entries).unwrap_or(i64::MAX))
-    .bind(i64::try_from(learnt.swept).unwrap_or(i64::MAX))
-    .bind(learnt.quantile)
-    .bind(learnt.late_since.map(Timestamp::micros))
-    .bind(json!(learnt.within).to_string())
-    .execute(connection)
-    .await?;
+         SET learnt_us = ?, overlap_us = ?, entries = ?, swept = ?, quantile_us = ?,
+             late_us = ?, curve = ?
+         WHERE id = ?",
+    )?;
+    statement
+        .push(learnt.at.micros())?
+        .push(Timestamp::from_secs(learnt.overlap_secs).micros())?
+        .push(i64::try_from(learnt.entries).unwrap_or(i64::MAX))?
+        .push(i64::try_from(learnt.swept).unwrap_or(i64::MAX))?
+        .push(learnt.quantile)?
+        .push(learnt.late_since.map(Timestamp::micros))?
+        .push(json!(learnt.within).to_string())?
+        .push(source_id)?;
     Ok(())
 }
 

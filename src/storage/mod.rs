@@ -4,8 +4,9 @@
 //! database can take this module's place. Changes go through one writer with group
 //! commit ([`Ledger`]); questions go to readers ([`Reader`]) that never block it.
 //!
-//! To add a statement: one function in the file of its table, taking a connection; the
-//! caller owns the transaction. Only `ingest.rs` and `settle.rs` say what must be together.
+//! To add a statement: one function in the file of its table, taking a connection, or a
+//! script that it joins; the caller owns the transaction. Only `ingest.rs` and `settle.rs` say
+//! what must be together.
 
 mod arrivals;
 mod attempts;
@@ -23,20 +24,26 @@ mod figures;
 mod filter;
 mod follow;
 mod history;
+mod ids;
 mod ingest;
+mod known;
 mod lateness;
 mod missed;
+mod moves;
 mod open;
 mod operations;
 mod own;
+mod presumed;
 mod pushes;
 mod recent;
 mod replay;
 mod requests;
+mod script;
 mod settle;
 mod sightings;
 mod silence;
 mod targets;
+mod thread;
 mod upkeep;
 mod what_if;
 mod writer;
@@ -144,19 +151,20 @@ impl Ledger {
         let is_owner = lock.is_some();
         let (committed, checkpoints) = Checkpoints::open(path, is_owner).await?;
         let (writer, task) = Writer::new(connection, committed);
-        let writing = TaskTracker::new();
-        writing.spawn(async move {
+        let store = Store::new(writer.clone(), clock.clone());
+        let recent = store.recent.clone();
+        let (arrivals, arriving) = Arrivals::new(store.clone());
+        let work = async move {
             // The writer's connection is closed last: it is the one that tidies up.
-            let (connection, ()) = tokio::join!(task.run(), checkpoints.run());
+            let (connection, (), ()) = tokio::join!(task.run(), checkpoints.run(), arriving.run());
             if let Err(error) = upkeep::close(connection, is_owner).await {
                 tracing::warn!(%error, "the ledger was not closed cleanly");
             }
-        });
-        let recent = Arc::new(Recent::default());
-        let store = Store { writer: writer.clone(), clock: clock.clone(), recent: recent.clone() };
-        let (arrivals, arriving) = Arrivals::new(store.clone());
-        writing.spawn(arriving.run());
-        writing.close();
+        };
+        let writing = thread::spawn(work).map_err(|error| StorageError::Unusable {
+            path: path.to_owned(),
+            why: format!("no thread to write it with: {error}"),
+        })?;
         let shared =
             Arc::new(Shared { path: path.to_owned(), clock, writing, recent, _lock: lock });
         Ok(Self { reader, writer, store, arrivals, shared })
@@ -177,15 +185,6 @@ impl Ledger {
             reader.0.close().await;
             shared.writing.wait().await;
         }
-    }
-
-    /// Bytes free for this user on the ledger's file system.
-    ///
-    /// # Errors
-    /// When the file system does not tell.
-    pub fn free_space(&self) -> std::io::Result<u64> {
-        let found = rustix::fs::statvfs(open::folder(&self.shared.path))?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
 

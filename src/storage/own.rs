@@ -11,6 +11,8 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::events::{self, NewEvent, Place};
+use crate::storage::known::find_known;
+use crate::storage::script::Script;
 use crate::storage::settle::Settlement;
 use crate::storage::sightings::{self, Sighting};
 use crate::storage::targets::TargetId;
@@ -66,10 +68,11 @@ pub(super) async fn tell(
         return Ok(());
     }
     let Some(sequence) = store(connection, event, now).await? else { return Ok(()) };
+    let mut script = Script::default();
     for target in targets {
-        deliveries::insert_for_new(connection, sequence, target).await?;
+        deliveries::insert_for_new(&mut script, sequence, target)?;
     }
-    Ok(())
+    script.run(connection).await.map(drop)
 }
 
 /// Stores an event of our own; its sequence, or `None` when it is there already.
@@ -82,11 +85,12 @@ async fn store(
     let (workspace, uri) = (&event.workspace_id, &event.envelope.source);
     let origin_id = events::require_origin(connection, workspace, uri).await?;
     let id: Arc<str> = event.envelope.id.as_str().into();
-    if !events::find_known(connection, &[(origin_id, id.clone())], Route::Poll).await?.is_empty() {
+    let route = Route::Poll;
+    let known = find_known(connection, &[(origin_id, id.clone())], route).await?;
+    if !known.is_empty() {
         return Ok(None);
     }
-    let sequence = upkeep::next_sequence(connection).await?;
-    let route = Route::Poll;
+    let sequence = known.next;
     let body = Seal::new(now, route).text(&event, sequence);
     let Event { occurred_at, facts, envelope, .. } = event;
     let row = NewEvent {
@@ -99,10 +103,12 @@ async fn store(
         id,
         event_type: envelope.event_type.into(),
     };
-    events::insert(connection, Place { source_id, route, now }, [row].into_iter()).await?;
-    upkeep::set_next_sequence(connection, sequence + 1).await?;
+    let (place, mut script) = (Place { source_id, route, now }, Script::default());
+    events::insert(connection, &mut script, place, [row].into_iter()).await?;
+    upkeep::set_next_sequence(&mut script, sequence, sequence + 1)?;
     let sighting = Sighting { sequence, seen_at: now, sighted: None, label: None };
-    sightings::insert(connection, &[sighting], route).await?;
+    sightings::insert(&mut script, &[sighting], route)?;
+    script.run(connection).await?;
     Ok(Some(sequence))
 }
 

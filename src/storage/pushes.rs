@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::requests::{Brought, whole};
+use crate::storage::script::Script;
 use crate::storage::{Ledger, Reader, coverage, upkeep};
 
 /// One request that the receiver got, as `push_log` keeps it.
@@ -81,8 +82,8 @@ pub struct Silent {
 }
 
 /// Inserts requests, each with its source and what it brought.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+pub(super) fn insert(
+    script: &mut Script,
     requests: &[(i64, &PushRequest, Brought)],
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
@@ -93,7 +94,7 @@ pub(super) async fn insert(
         ") WHERE column1 IS NOT NULL",
     );
     for chunk in requests.chunks(ROWS_MAX) {
-        let mut filling = INSERT.of(chunk.len());
+        let filling = script.begin(&INSERT, chunk.len())?;
         for (source_id, request, brought) in chunk {
             filling
                 .push(*source_id)?
@@ -108,28 +109,23 @@ pub(super) async fn insert(
                 .push(whole(brought.sighted))?
                 .push(whole(brought.repeated))?;
         }
-        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
 /// Notes that audit entries were pushed.
-pub(super) async fn hear(
-    connection: &mut SqliteConnection,
+pub(super) fn hear(
+    script: &mut Script,
     source_id: i64,
     at: Timestamp,
     last: Sequence,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    let statement = script.add(
         "UPDATE source
-         SET heard_us = max(coalesce(heard_us, $2), $2), heard_sequence = $3
-         WHERE id = $1",
-    )
-    .bind(source_id)
-    .bind(at.micros())
-    .bind(last)
-    .execute(connection)
-    .await?;
+         SET heard_us = max(coalesce(heard_us, ?), ?), heard_sequence = ?
+         WHERE id = ?",
+    )?;
+    statement.push(at.micros())?.push(at.micros())?.push(last)?.push(source_id)?;
     Ok(())
 }
 
@@ -147,7 +143,9 @@ impl Ledger {
                         let id = coverage::require_source(connection, source).await?;
                         requests.push((id, request, Brought::default()));
                     }
-                    insert(connection, &requests).await
+                    let mut script = Script::default();
+                    insert(&mut script, &requests)?;
+                    script.run(connection).await.map(drop)
                 })
             })
             .await

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
-
 use crate::model::coverage::Span;
 use crate::model::sweep::Tier;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::pushes::{self, PushRequest};
+use crate::storage::script::Script;
 use crate::storage::{Ledger, coverage};
 
 /// The request that brought events.
@@ -73,19 +72,19 @@ pub(super) struct Brought {
 }
 
 /// Writes the rows of requests of one source, with what each brought.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+pub(super) fn insert(
+    script: &mut Script,
     source_id: i64,
     requests: &[(&Request, Brought)],
 ) -> Result<(), StorageError> {
     let mut pushed = Vec::with_capacity(requests.len());
     for (request, brought) in requests {
         match request {
-            Request::Poll(request) => insert_poll(connection, source_id, request, *brought).await?,
+            Request::Poll(request) => insert_poll(script, source_id, request, *brought)?,
             Request::Push(request) => pushed.push((source_id, request, *brought)),
         }
     }
-    pushes::insert(connection, &pushed).await
+    pushes::insert(script, &pushed)
 }
 
 /// One request to the audit log, as `poll_log` keeps it.
@@ -127,37 +126,36 @@ impl PollRequest {
     }
 }
 
-async fn insert_poll(
-    connection: &mut SqliteConnection,
+fn insert_poll(
+    script: &mut Script,
     source_id: i64,
     request: &PollRequest,
     brought: Brought,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    let statement = script.add(
         "INSERT INTO poll_request
              (source_id, started_us, duration_us, from_us, until_us, skip, outcome, status,
               count, total, new, bytes, error, tier, sighted, run_us, nudged)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-    )
-    .bind(source_id)
-    .bind(request.started_at.micros())
-    .bind(whole(request.duration.as_micros()))
-    .bind(Timestamp::from_secs(request.span.from).micros())
-    .bind(Timestamp::from_secs(request.span.until).micros())
-    .bind(whole(request.offset))
-    .bind(request.outcome)
-    .bind(request.status)
-    .bind(request.count.map(whole))
-    .bind(request.total.map(whole))
-    .bind(whole(brought.new))
-    .bind(whole(request.bytes))
-    .bind(request.error.as_deref())
-    .bind(request.tier.as_str())
-    .bind(whole(brought.sighted))
-    .bind(request.run_at.micros())
-    .bind(request.is_nudged)
-    .execute(connection)
-    .await?;
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    statement
+        .push(source_id)?
+        .push(request.started_at.micros())?
+        .push(whole(request.duration.as_micros()))?
+        .push(Timestamp::from_secs(request.span.from).micros())?
+        .push(Timestamp::from_secs(request.span.until).micros())?
+        .push(whole(request.offset))?
+        .push(request.outcome)?
+        .push(request.status)?
+        .push(request.count.map(whole))?
+        .push(request.total.map(whole))?
+        .push(whole(brought.new))?
+        .push(whole(request.bytes))?
+        .push(request.error.as_deref())?
+        .push(request.tier.as_str())?
+        .push(whole(brought.sighted))?
+        .push(request.run_at.micros())?
+        .push(request.is_nudged)?;
     Ok(())
 }
 
@@ -176,7 +174,9 @@ impl Ledger {
             .run(move |connection| {
                 Box::pin(async move {
                     let source_id = coverage::require_source(connection, &source).await?;
-                    insert_poll(connection, source_id, &request, Brought::default()).await
+                    let mut script = Script::default();
+                    insert_poll(&mut script, source_id, &request, Brought::default())?;
+                    script.run(connection).await.map(drop)
                 })
             })
             .await

@@ -1,7 +1,5 @@
 //! Sightings: when a route first showed an event, and what that tells of its lateness.
 
-use sqlx::SqliteConnection;
-
 use crate::model::event::{Route, Sequence};
 use crate::model::lateness::Sighted;
 use crate::model::sweep::Tier;
@@ -9,6 +7,7 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::{Bulk, Filling, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::requests::Label;
+use crate::storage::script::Script;
 
 /// An event in the ledger that an answer showed, and what that tells of its lateness.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +30,8 @@ const ALIKE: usize = 8;
 /// Notes that events were seen by this route, where it is for the first time.
 ///
 /// Those of one stretch of time mostly say the same of their lateness, and are one statement.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+pub(super) fn insert(
+    script: &mut Script,
     sightings: &[Sighting],
     route: Route,
 ) -> Result<(), StorageError> {
@@ -56,27 +55,25 @@ pub(super) async fn insert(
         }
         // Known events come in the order of their time, which need not be this one.
         if alike.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence) {
-            let mut filling = RUN.of(1);
-            push(&mut filling, alike[0], route)?;
+            let filling = script.begin(&RUN, 1)?;
+            push(filling, alike[0], route)?;
             filling.push(alike[0].sequence)?.push(alike[alike.len() - 1].sequence)?;
-            filling.query()?.execute(&mut *connection).await?;
             continue;
         }
         for chunk in alike.chunks(ROWS_MAX) {
-            let mut filling = LIST.of(chunk.len());
-            push(&mut filling, alike[0], route)?;
+            let filling = script.begin(&LIST, chunk.len())?;
+            push(filling, alike[0], route)?;
             for sighting in chunk {
                 filling.push(sighting.sequence)?;
             }
-            filling.query()?.execute(&mut *connection).await?;
         }
     }
-    insert_single(connection, &single, route).await
+    insert_single(script, &single, route)
 }
 
 /// Notes sightings that have little in common.
-async fn insert_single(
-    connection: &mut SqliteConnection,
+fn insert_single(
+    script: &mut Script,
     sightings: &[Sighting],
     route: Route,
 ) -> Result<(), StorageError> {
@@ -87,12 +84,11 @@ async fn insert_single(
         ") WHERE column1 IS NOT NULL ON CONFLICT (sequence, route) DO NOTHING",
     );
     for chunk in sightings.chunks(ROWS_MAX) {
-        let mut filling = INSERT.of(chunk.len());
+        let filling = script.begin(&INSERT, chunk.len())?;
         for sighting in chunk {
             filling.push(sighting.sequence)?;
-            push(&mut filling, *sighting, route)?;
+            push(filling, *sighting, route)?;
         }
-        filling.query()?.execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use crate::model::breaker::Turn;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::operations::{self, Verb};
+use crate::storage::requests::whole;
+use crate::storage::script::Script;
 use crate::storage::{Ledger, Reader};
 
 /// A target's key in the ledger.
@@ -163,6 +165,26 @@ pub(super) async fn count(
     .bind(now.micros())
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Adds to what a target has got, behind a statement that is to have moved so many of its
+/// deliveries. Refused where it has not: then the value is null, which the column does not take.
+pub(super) fn count_moved(
+    script: &mut Script,
+    target_id: TargetId,
+    moved: usize,
+    delivered: usize,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let statement = script.add(
+        "UPDATE target
+         SET delivered = CASE changes() WHEN ? THEN delivered + ? END,
+             last_delivered_us = coalesce(?, last_delivered_us)
+         WHERE id = ?",
+    )?;
+    let delivered_at = (delivered > 0).then(|| now.micros());
+    statement.push(whole(moved))?.push(whole(delivered))?.push(delivered_at)?.push(target_id)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::model::event::Sequence;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
+use crate::storage::script::Script;
 use crate::storage::{Ledger, Reader, open};
 
 /// Events deleted in one transaction: bounds how long the writer is kept from others.
@@ -53,16 +54,29 @@ pub(super) async fn next_sequence(
     Ok(sqlx::query_scalar("SELECT next_sequence FROM ledger").fetch_one(connection).await?)
 }
 
-/// Notes that every sequence below `next` is taken.
-pub(super) async fn set_next_sequence(
-    connection: &mut SqliteConnection,
+/// Notes that every sequence below `next` is taken. Fails where the next one was not `first`:
+/// then the value is null, which the column does not take.
+pub(super) fn set_next_sequence(
+    script: &mut Script,
+    first: Sequence,
     next: Sequence,
 ) -> Result<(), StorageError> {
-    sqlx::query("UPDATE ledger SET next_sequence = $1").bind(next).execute(connection).await?;
+    let statement =
+        script.add("UPDATE ledger SET next_sequence = CASE next_sequence WHEN ? THEN ? END")?;
+    statement.push(first)?.push(next)?;
     Ok(())
 }
 
 impl Ledger {
+    /// Bytes free for this user on the ledger's file system.
+    ///
+    /// # Errors
+    /// When the file system does not tell.
+    pub fn free_space(&self) -> std::io::Result<u64> {
+        let found = rustix::fs::statvfs(open::folder(&self.shared.path))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Deletes what is older than `keep`, in one small step from above `after` on: events
     /// that nobody is owed any more with all that hangs on them, and logs of requests.
     /// Returns where the next step goes on; `None` when everything old has been seen.

@@ -6,6 +6,8 @@
 //!   `synchronous=FULL` costs one flush to disk a group, not one a change.
 //! - A job is all or nothing by its own savepoint: one that fails takes nobody along.
 //! - Nobody hears of success before the commit is on disk (I6).
+//! - A job that reads nothing is handed to SQLite's thread whole, with its commit: each
+//!   handing over wakes two threads, which on a busy machine wait for their turn.
 //!
 //! Races accepted: a caller that drops its future does not take its job back; whatever it
 //! asked for happens or not as if it had waited.
@@ -18,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::storage::checkpoints::Committed;
 use crate::storage::error::StorageError;
+use crate::storage::script::Script;
 
 /// Jobs that wait for the writer; more make their callers wait. A job is a page or a
 /// group of settled deliveries, so this bounds memory to a few dozen pages.
@@ -52,7 +55,20 @@ impl Writer {
             + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Typed { work: Some(work), result: None, reply });
+        self.send(Box::new(Typed { work: Some(work), result: None, reply }), answer).await
+    }
+
+    /// Carries out a script in the next transaction; returns after the commit.
+    pub(super) async fn run_script(&self, script: Script) -> Result<(), StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Box::new(Scripted { script: Some(script), error: None, reply }), answer).await
+    }
+
+    async fn send<T>(
+        &self,
+        job: Box<dyn Job>,
+        answer: oneshot::Receiver<Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
         self.0.send(job).await.map_err(|_| StorageError::Closed)?;
         answer.await.unwrap_or(Err(StorageError::Closed))
     }
@@ -91,16 +107,37 @@ async fn transact(
     connection: &mut SqliteConnection,
     group: &mut [Box<dyn Job>],
 ) -> Result<(), StorageError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-    let committed = match apply(connection, group).await {
-        Ok(()) => sqlx::query("COMMIT").execute(&mut *connection).await.map_err(Into::into),
-        Err(error) => Err(error),
+    let script = match group {
+        [job] => job.script(),
+        _ => None,
+    };
+    let committed = match script {
+        Some(script) => run_whole(connection, script).await,
+        None => run_jobs(connection, group).await,
     };
     if committed.is_err() {
         // Fails when SQLite has done it already.
         let _ = sqlx::query("ROLLBACK").execute(connection).await;
     }
-    committed.map(drop)
+    committed
+}
+
+async fn run_whole(
+    connection: &mut SqliteConnection,
+    mut script: Script,
+) -> Result<(), StorageError> {
+    script.enclose();
+    script.run(connection).await.map(drop)
+}
+
+async fn run_jobs(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Job>],
+) -> Result<(), StorageError> {
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    apply(connection, group).await?;
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(())
 }
 
 async fn apply(
@@ -135,6 +172,11 @@ trait Job: Send {
         connection: &'c mut SqliteConnection,
     ) -> BoxFuture<'c, Result<(), StorageError>>;
 
+    /// All of the work, if it is a script; it is then not applied.
+    fn script(&mut self) -> Option<Script> {
+        None
+    }
+
     /// Tells the caller, after the commit or after its failure.
     fn reply(self: Box<Self>, committed: Result<(), &StorageError>);
 }
@@ -164,13 +206,53 @@ where
     }
 
     fn reply(self: Box<Self>, committed: Result<(), &StorageError>) {
-        let answer = match (self.result, committed) {
-            (Some(Err(error)), _) => Err(error),
-            (_, Err(error)) => Err(error.again()),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (None, Ok(())) => Err(StorageError::Closed),
-        };
-        // The caller may have gone; the change stands all the same.
-        let _ = self.reply.send(answer);
+        tell(self.reply, self.result, committed);
     }
 }
+
+/// A job that reads nothing.
+struct Scripted {
+    script: Option<Script>,
+    error: Option<StorageError>,
+    reply: oneshot::Sender<Result<(), StorageError>>,
+}
+
+impl Job for Scripted {
+    fn apply<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> BoxFuture<'c, Result<(), StorageError>> {
+        Box::pin(async move {
+            let script = self.script.take().unwrap_or_default();
+            let done = script.run(connection).await.map(drop);
+            self.error = done.as_ref().err().map(StorageError::again);
+            done
+        })
+    }
+
+    fn script(&mut self) -> Option<Script> {
+        self.script.take()
+    }
+
+    fn reply(self: Box<Self>, committed: Result<(), &StorageError>) {
+        tell(self.reply, Some(self.error.map_or(Ok(()), Err)), committed);
+    }
+}
+
+/// Tells a caller what its job came to. It may have gone; the change stands all the same.
+fn tell<T>(
+    reply: oneshot::Sender<Result<T, StorageError>>,
+    result: Option<Result<T, StorageError>>,
+    committed: Result<(), &StorageError>,
+) {
+    let answer = match (result, committed) {
+        (Some(Err(error)), _) => Err(error),
+        (_, Err(error)) => Err(error.again()),
+        (Some(Ok(value)), Ok(())) => Ok(value),
+        (None, Ok(())) => Err(StorageError::Closed),
+    };
+    let _ = reply.send(answer);
+}
+
+#[cfg(test)]
+mod tests;
