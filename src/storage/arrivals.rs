@@ -11,6 +11,7 @@
 //!
 //! Races accepted: a caller that drops its future does not take its push back.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +26,15 @@ use crate::storage::ingest::{Ingest, Ingested, Store};
 /// Pushes that wait; more make their callers wait.
 const QUEUE_MAX: usize = 256;
 
-/// Pushes in one group: with 64 connections, all of them.
+/// Pushes in one group.
 const GROUP_MAX: usize = 64;
 
-/// How long the first of a group waits for as many as were in the group before: they were
-/// answered just now, and are about to push again. Without it, the first to come back would
-/// be stored alone while all others wait for its commit.
+/// From so many at once on, each half is a group of its own.
+const HALVES_MIN: usize = 32;
+
+/// How long the first of a group waits for the others: they were answered just now, and are
+/// about to push again. Without it, the first to come back would be stored alone while all
+/// others wait for its commit.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// Larger pushes are stored by themselves: they gain nothing, and would be held twice.
@@ -80,21 +84,22 @@ impl Arrivals {
 impl Arriving {
     /// Stores what comes until every [`Arrivals`] is gone.
     pub(super) async fn run(mut self) {
-        let mut group = Vec::with_capacity(GROUP_MAX);
-        let mut before = 0;
-        while self.arrivals.recv_many(&mut group, GROUP_MAX).await > 0 {
-            self.gather(&mut group, before).await;
+        let (mut group, mut before) = (Vec::with_capacity(GROUP_MAX), 0);
+        while let Some(first) = self.arrivals.recv().await {
+            group.push(first);
+            let size = group_size(before, 1 + self.arrivals.len());
+            self.gather(&mut group, size).await;
             before = group.len();
-            let alike = sort(std::mem::take(&mut group));
+            let alike = sort(mem::take(&mut group));
             join_all(alike.into_iter().map(|group| self.store(group))).await;
         }
     }
 
-    /// Waits until the group is as large as the one before it, for [`GATHER`] at most.
-    async fn gather(&mut self, group: &mut Vec<Arrival>, before: usize) {
+    /// Waits until the group has this size, for [`GATHER`] at most.
+    async fn gather(&mut self, group: &mut Vec<Arrival>, size: usize) {
         let end = Instant::now() + GATHER;
-        while group.len() < before {
-            let room = GROUP_MAX - group.len();
+        while group.len() < size {
+            let room = size - group.len();
             match timeout_at(end, self.arrivals.recv_many(group, room)).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return,
@@ -127,6 +132,19 @@ impl Arriving {
         }
         answers
     }
+}
+
+/// How many pushes the next group is to have, where so many were in the one before it, whose
+/// senders have just been answered, and so many wait.
+///
+/// While one half of many is stored, the other half is read: storing keeps one processor busy,
+/// and the disk.
+fn group_size(before: usize, waiting: usize) -> usize {
+    let all = before + waiting;
+    if all < HALVES_MIN {
+        return before.max(waiting);
+    }
+    all.div_ceil(2).min(GROUP_MAX)
 }
 
 /// Groups of one source and one list of targets, each in the order in which they came.

@@ -149,3 +149,21 @@ fn groups_are_of_one_source_and_one_list_of_targets() {
         .collect();
     assert_eq!(ids, [vec!["1", "4"], vec!["2"], vec!["3"]]);
 }
+
+#[test]
+fn few_gather_as_before_and_many_go_by_halves() {
+    let rows = [
+        ((0, 1), 1, "the first waits for nobody"),
+        ((1, 1), 1, "nor one that comes alone"),
+        ((1, 9), 9, "all that wait are taken"),
+        ((9, 1), 9, "the others are about to come"),
+        ((15, 16), 16, "few are one group"),
+        ((16, 16), 16, "many are two"),
+        ((1, 63), 32, "at the first occasion"),
+        ((64, 3), 34, "also where they were one group"),
+        ((64, 192), 64, "more are several"),
+    ];
+    for ((before, waiting), size, why) in rows {
+        assert_eq!(group_size(before, waiting), size, "{why}");
+    }
+}
