@@ -4,7 +4,7 @@
 //! Properties kept:
 //! - A push that comes alone, after another one that did, waits for no window; the next
 //!   ones gather while it is stored. Where many came at once, some milliseconds are waited
-//!   for as many again.
+//!   for as many again, or for half of them: see [`group_size`].
 //! - Each push hears of its own success, after the commit (I6), and of its own failure: when
 //!   a group fails for another reason than the disk's, each of it is tried alone.
 //! - Pushes of one source are stored in the order in which they came.
