@@ -1,5 +1,7 @@
 -- Instants are microseconds since the Unix epoch, UTC (names end in _us).
 -- Tables are ours to change; the views at the end are what people query.
+-- Foreign keys are looked at when a transaction ends: were it after each statement, SQLite
+-- would keep a copy of every page that the statement changes.
 
 -- One row: the ledger as a whole.
 CREATE TABLE ledger (
@@ -57,7 +59,7 @@ CREATE TABLE source (
 -- One row: the last complete scan of a stretch [from_us, until_us) of a source's time.
 -- Stretches of one source never overlap.
 CREATE TABLE coverage (
-    source_id INTEGER NOT NULL REFERENCES source (id),
+    source_id INTEGER NOT NULL REFERENCES source (id) DEFERRABLE INITIALLY DEFERRED,
     from_us   INTEGER NOT NULL,
     until_us  INTEGER NOT NULL CHECK (until_us > from_us),
     -- Server time when that scan's first request was sent.
@@ -76,9 +78,9 @@ CREATE TABLE origin (
 -- One row: a thing that happened. `event_once` is the rule of "exactly once" (I4).
 CREATE TABLE event (
     sequence    INTEGER NOT NULL PRIMARY KEY,
-    origin_id   INTEGER NOT NULL REFERENCES origin (id),
+    origin_id   INTEGER NOT NULL REFERENCES origin (id) DEFERRABLE INITIALLY DEFERRED,
     id          TEXT    NOT NULL,
-    source_id   INTEGER NOT NULL REFERENCES source (id),
+    source_id   INTEGER NOT NULL REFERENCES source (id) DEFERRABLE INITIALLY DEFERRED,
     type        TEXT    NOT NULL,
     occurred_us INTEGER NOT NULL,
     recorded_us INTEGER NOT NULL,
@@ -151,8 +153,8 @@ CREATE TABLE target (
 
 -- One row: the duty to bring one event to one target (I5).
 CREATE TABLE delivery (
-    sequence         INTEGER NOT NULL REFERENCES event (sequence),
-    target_id        INTEGER NOT NULL REFERENCES target (id),
+    sequence         INTEGER NOT NULL REFERENCES event (sequence) DEFERRABLE INITIALLY DEFERRED,
+    target_id        INTEGER NOT NULL REFERENCES target (id) DEFERRABLE INITIALLY DEFERRED,
     status           TEXT    NOT NULL CHECK (status IN ('pending', 'delivered', 'dead')),
     attempts         INTEGER NOT NULL DEFAULT 0,
     -- Failed attempts since it was made or replayed: its place in the retry schedule.
@@ -205,7 +207,7 @@ CREATE TABLE attempt (
 -- One row: one request to the audit log.
 CREATE TABLE poll_request (
     id          INTEGER NOT NULL PRIMARY KEY,
-    source_id   INTEGER NOT NULL REFERENCES source (id),
+    source_id   INTEGER NOT NULL REFERENCES source (id) DEFERRABLE INITIALLY DEFERRED,
     started_us  INTEGER NOT NULL,
     duration_us INTEGER NOT NULL,
     from_us     INTEGER NOT NULL,
@@ -236,7 +238,7 @@ CREATE INDEX poll_request_time ON poll_request (started_us);
 -- so many a minute: a stranger must not fill the disk.
 CREATE TABLE push_request (
     id          INTEGER NOT NULL PRIMARY KEY,
-    source_id   INTEGER NOT NULL REFERENCES source (id),
+    source_id   INTEGER NOT NULL REFERENCES source (id) DEFERRABLE INITIALLY DEFERRED,
     received_us INTEGER NOT NULL,
     duration_us INTEGER NOT NULL,
     status      INTEGER NOT NULL,
@@ -257,7 +259,7 @@ CREATE INDEX push_request_time ON push_request (received_us);
 -- One row: something that came in and could not be read. Kept once, however often it comes.
 CREATE TABLE quarantined (
     id          INTEGER NOT NULL PRIMARY KEY,
-    source_id   INTEGER NOT NULL REFERENCES source (id),
+    source_id   INTEGER NOT NULL REFERENCES source (id) DEFERRABLE INITIALLY DEFERRED,
     route       TEXT    NOT NULL CHECK (route IN ('poll', 'push')),
     received_us INTEGER NOT NULL,
     reason      TEXT    NOT NULL,
@@ -273,7 +275,7 @@ CREATE TABLE operation (
     asked_us   INTEGER NOT NULL,
     verb       TEXT    NOT NULL CHECK (verb IN ('pause', 'resume', 'replay', 'failing',
                                                 'recovered', 'gone')),
-    target_id  INTEGER NOT NULL REFERENCES target (id),
+    target_id  INTEGER NOT NULL REFERENCES target (id) DEFERRABLE INITIALLY DEFERRED,
     -- What a replay was asked for, in words; null for other verbs.
     selection  TEXT,
     -- Deliveries that a replay has made pending so far; null for other verbs.

@@ -90,7 +90,7 @@ pub(super) fn insert(
     static INSERT: Bulk = Bulk::new(
         "WITH made (sequence, started_us, duration_us, status, reason, answer) AS (VALUES ",
         "(?, ?, ?, ?, ?, ?)",
-        ") INSERT INTO attempt \
+        ") INSERT OR FAIL INTO attempt \
          (sequence, target_id, number, started_us, duration_us, status, reason, answer) \
          SELECT d.sequence, d.target_id, d.attempts, m.started_us, m.duration_us, m.status, \
          m.reason, m.answer \
@@ -121,7 +121,7 @@ pub(super) fn insert_run(
 ) -> Result<(), StorageError> {
     let [first, .., last] = run else { return Ok(()) };
     let statement = script.add(
-        "INSERT INTO attempt
+        "INSERT OR FAIL INTO attempt
              (sequence, target_id, number, started_us, duration_us, status, reason, answer)
          SELECT sequence, target_id, attempts, ?, ?, ?, ?, ?
          FROM delivery

@@ -21,6 +21,11 @@ const SIZES: usize = ROWS_MAX.ilog2() as usize + 1;
 /// It is made for the next power of two; the rows that are missing are of nulls. So the
 /// statement must be one to which a row whose first value is null means nothing, as
 /// `WHERE column1 IS NOT NULL` behind its `VALUES` achieves.
+///
+/// One that changes many rows is an `INSERT OR FAIL` or an `UPDATE OR FAIL`: an error then
+/// leaves the rows before it to the job's own end, which takes everything back. Otherwise
+/// SQLite would do that for the statement, and keep a copy of every page that it changes
+/// (<https://sqlite.org/lang_conflict.html>).
 pub(super) struct Bulk {
     /// Before the rows, among them.
     head: &'static str,

@@ -81,7 +81,7 @@ pub(super) fn insert_for_new(
     target: &str,
 ) -> Result<(), StorageError> {
     let statement = script.add(
-        "INSERT INTO delivery (sequence, target_id, status)
+        "INSERT OR FAIL INTO delivery (sequence, target_id, status)
          SELECT event.sequence, target.id, 'pending'
          FROM event
          JOIN target ON target.name = ?

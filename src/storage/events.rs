@@ -104,7 +104,7 @@ fn next_rows(
     kept: &mut Vec<RecentEvent>,
 ) -> Result<Option<Filling>, StorageError> {
     static INSERT: Bulk = Bulk::new(
-        "INSERT INTO event (source_id, recorded_us, first_route, sequence, origin_id, id, type, \
+        "INSERT OR FAIL INTO event (source_id, recorded_us, first_route, sequence, origin_id, id, type, \
          occurred_us, category, username, description, ip_address, body, checksum) \
          SELECT ?, ?, ?, * FROM (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -58,7 +58,7 @@ pub(super) fn move_run_on(
     let (status, failed, next, end) = columns(first.fate, now);
     let started_at = first.attempt.started_at.micros();
     let statement = script.add(
-        "UPDATE delivery
+        "UPDATE OR FAIL delivery
          SET status = ?,
              attempts = attempts + 1,
              step = step + ?,
@@ -101,7 +101,7 @@ pub(super) fn move_on(
         "WITH settled (sequence, status, failed, attempt_us, answer, reason, next_us, end_us, \
          stays, took_us, body) AS (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ") UPDATE delivery \
+        ") UPDATE OR FAIL delivery \
          SET status = CASE s.status WHEN 1 THEN 'delivered' WHEN 2 THEN 'dead' \
                       ELSE 'pending' END, \
              attempts = attempts + 1, \

@@ -87,7 +87,7 @@ pub(super) fn insert(
     requests: &[(i64, &PushRequest, Brought)],
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
-        "INSERT INTO push_request \
+        "INSERT OR FAIL INTO push_request \
          (source_id, received_us, duration_us, status, count, new, bytes, secret, error, \
          sighted, repeated) SELECT * FROM (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -36,13 +36,13 @@ pub(super) fn insert(
     route: Route,
 ) -> Result<(), StorageError> {
     static RUN: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
+        "INSERT OR FAIL INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
          SELECT sequence, ?, ?, ?, ?, ?, ? FROM event WHERE sequence BETWEEN ",
         "? AND ?",
         " ON CONFLICT (sequence, route) DO NOTHING",
     );
     static LIST: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
+        "INSERT OR FAIL INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
          SELECT sequence, ?, ?, ?, ?, ?, ? FROM event WHERE sequence IN (",
         "?",
         ") ON CONFLICT (sequence, route) DO NOTHING",
@@ -78,7 +78,7 @@ fn insert_single(
     route: Route,
 ) -> Result<(), StorageError> {
     static INSERT: Bulk = Bulk::new(
-        "INSERT INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
+        "INSERT OR FAIL INTO sighting (sequence, route, seen_us, shown_us, unseen_us, tier, label) \
          SELECT * FROM (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?)",
         ") WHERE column1 IS NOT NULL ON CONFLICT (sequence, route) DO NOTHING",

@@ -61,8 +61,8 @@ pub(super) fn set_next_sequence(
     first: Sequence,
     next: Sequence,
 ) -> Result<(), StorageError> {
-    let statement =
-        script.add("UPDATE ledger SET next_sequence = CASE next_sequence WHEN ? THEN ? END")?;
+    let statement = script
+        .add("UPDATE OR FAIL ledger SET next_sequence = CASE next_sequence WHEN ? THEN ? END")?;
     statement.push(first)?.push(next)?;
     Ok(())
 }
