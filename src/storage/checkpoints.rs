@@ -15,7 +15,7 @@ use crate::storage::open;
 
 /// Pages in the log, and not yet in the file, that are worth a checkpoint: 16 MiB. The
 /// writer's own comes at three times that.
-const PAGES_MIN: i64 = 4_000;
+const PAGES_MIN: i64 = 2_000;
 
 /// Pause between two looks at the log; at full speed some 5 MiB are written meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -102,7 +102,7 @@ mod tests {
         let (pages, copied) = checkpoint(&mut beside, noop).await.unwrap();
         assert!(pages > before && copied < pages, "{copied} of {pages}");
 
-        let fill = "INSERT INTO filler VALUES (zeroblob(4096 * 4100))";
+        let fill = "INSERT INTO filler VALUES (zeroblob(8192 * 2100))";
         sqlx::query(fill).execute(&mut writer).await.unwrap();
         look(&mut beside).await.unwrap();
         let (pages, copied) = checkpoint(&mut beside, noop).await.unwrap();
