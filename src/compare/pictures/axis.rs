@@ -64,6 +64,10 @@ const BETWEEN: [i64; 21] = [
 /// From so many landmarks on nothing stands between them.
 const ENOUGH: usize = 6;
 
+/// Least distance of two labels' middles in a picture's units, so that they do not touch: the
+/// widest, `500 ms`, takes some forty.
+const ROOM: f64 = 52.0;
+
 /// The library maps to whole numbers; these are so much finer than a picture's unit.
 const GRAIN: i32 = 16;
 
@@ -151,8 +155,24 @@ impl Axis {
         let (first, last) = (first.min(micros.start.max(MILLISECOND)), last.max(micros.end));
         let values = real(first)..real(last.max(first + 1));
         let mut axis = Self::new(Scale::Log(values.clone().log_scale().into()), values, place);
-        axis.label(landmarks.into_iter().map(|micros| (real(micros), brief(micros))));
+        let apart = axis.apart(landmarks);
+        axis.label(apart.into_iter().map(|micros| (real(micros), brief(micros))));
         axis
+    }
+
+    /// Of `micros` those whose labels do not touch, landmarks first.
+    fn apart(&self, mut micros: Vec<i64>) -> Vec<i64> {
+        micros.sort_by_key(|mark| !LANDMARKS.contains(mark));
+        let mut kept: Vec<i64> = Vec::new();
+        for mark in micros {
+            let is_apart =
+                |other: &i64| (self.at_micros(*other) - self.at_micros(mark)).abs() >= ROOM;
+            if kept.iter().all(is_apart) {
+                kept.push(mark);
+            }
+        }
+        kept.sort_unstable();
+        kept
     }
 
     /// Instants, with the day below where it changes.
