@@ -71,7 +71,7 @@ fn plain(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<Script, StorageError> {
-    let Parts { single, runs } = Parts::of(settlements);
+    let Grouped { single, runs } = Grouped::of(settlements);
     let mut script = Script::default();
     for run in &runs {
         move_run_on(&mut script, target, run, now)?;
@@ -96,7 +96,7 @@ async fn apply(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    let Parts { single, runs } = Parts::of(settlements);
+    let Grouped { single, runs } = Grouped::of(settlements);
     let (delivered, dead) = move_all_on(connection, target, &single, &runs, now).await?;
     let mut script = Script::default();
     insert_attempts(&mut script, target, single, runs)?;
@@ -119,13 +119,13 @@ async fn apply(
 }
 
 /// Settlements by how they are written.
-struct Parts<'a> {
+struct Grouped<'a> {
     single: Vec<&'a Settlement>,
     /// Each two neighbours in one of these are a run.
     runs: Vec<&'a [Settlement]>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Grouped<'a> {
     fn of(settlements: &'a [Settlement]) -> Self {
         let (mut single, mut runs) = (Vec::new(), Vec::new());
         for run in settlements.chunk_by(is_run) {
