@@ -52,7 +52,8 @@ async fn a_full_disk_is_waited_out_without_loss_or_noise() {
     let often = "retry = { schedule = [\"200ms\"], give_up = \"1h\" }";
     let setup =
         Setup::new(&cloud).target("well", &well.url, "").target("failing", &failing.url, often);
-    let Some((home, disk)) = home_on_disk(&setup, 24, "0B") else { return };
+    // The log alone may take 48 MiB.
+    let Some((home, disk)) = home_on_disk(&setup, 64, "0B") else { return };
 
     generate(&cloud, 300);
     let mut daemon = home.run_daemon().await;
