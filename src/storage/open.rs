@@ -233,7 +233,12 @@ async fn require_ours(path: &Path) -> Result<i64, StorageError> {
     let options = base(path).read_only(true).immutable(unchanging);
     let mut connection = options.connect().await.map_err(fail)?;
     let version = find_version(&mut connection).await.map_err(fail)?;
+    let is_text = is_schema_text(&mut connection).await.map_err(fail)?;
     connection.close().await.map_err(fail)?;
+    if !is_text {
+        let why = "its schema is no text".to_owned();
+        return Err(StorageError::Corrupt { path: path.to_owned(), why });
+    }
     version.ok_or_else(|| StorageError::Foreign(path.to_owned()))
 }
 
@@ -258,6 +263,16 @@ async fn find_version(connection: &mut SqliteConnection) -> Result<Option<i64>, 
         }
         _ => Ok(None),
     }
+}
+
+/// Whether the schema is UTF-8. SQLite does not ask; sqlx 0.9.0 panics at a column's type that
+/// is not, on SQLite's thread, and whoever waits for that thread waits for ever.
+async fn is_schema_text(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let texts: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT CAST(sql AS BLOB) FROM sqlite_schema WHERE sql IS NOT NULL")
+            .fetch_all(connection)
+            .await?;
+    Ok(texts.iter().all(|text| str::from_utf8(text).is_ok()))
 }
 
 async fn require_sqlite_version(

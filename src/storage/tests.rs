@@ -608,6 +608,25 @@ async fn a_damaged_ledger_is_refused_after_an_unclean_stop() {
 }
 
 #[tokio::test]
+async fn a_schema_that_is_no_text_any_more_is_refused() {
+    let f = Fixture::new().await;
+    let path = f.path();
+    f.ledger.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Wherever it stands: pages keep copies of what was in them.
+    let column = b"version BIGINT";
+    let found = bytes.windows(column.len()).enumerate().filter(|(_, part)| part == column);
+    let places: Vec<usize> = found.map(|(at, _)| at + column.len() - 3).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        bytes[place] ^= 0x80;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let opened = Ledger::open(&path, Clock::system()).await;
+    assert!(matches!(opened, Err(StorageError::Corrupt { .. })), "{opened:?}");
+}
+
+#[tokio::test]
 async fn a_full_disk_stores_nothing_and_writing_goes_on_once_there_is_space() {
     let f = Fixture::new().await;
     let limit = |pages: &'static str| {
