@@ -151,9 +151,20 @@ CREATE TABLE target (
     dead_told_us INTEGER
 ) STRICT;
 
--- One row: the duty to bring one event to one target (I5).
+-- One row: a stretch [from_sequence, until_sequence) of events that a target is owed (I5) and
+-- was not tried with since they were stored or replayed: their deliveries are pending, with
+-- step 0. Those of one target never overlap. So what comes in is owed with one row a page.
+CREATE TABLE fresh (
+    target_id      INTEGER NOT NULL REFERENCES target (id) DEFERRABLE INITIALLY DEFERRED,
+    from_sequence  INTEGER NOT NULL,
+    until_sequence INTEGER NOT NULL CHECK (until_sequence > from_sequence),
+    PRIMARY KEY (target_id, from_sequence)
+) STRICT, WITHOUT ROWID;
+
+-- One row: what has come of bringing one event to one target, from the first attempt on. It
+-- has no foreign key to event: rows are made from event's own.
 CREATE TABLE delivery (
-    sequence         INTEGER NOT NULL REFERENCES event (sequence) DEFERRABLE INITIALLY DEFERRED,
+    sequence         INTEGER NOT NULL,
     target_id        INTEGER NOT NULL REFERENCES target (id) DEFERRABLE INITIALLY DEFERRED,
     status           TEXT    NOT NULL CHECK (status IN ('pending', 'delivered', 'dead')),
     attempts         INTEGER NOT NULL DEFAULT 0,
@@ -161,7 +172,6 @@ CREATE TABLE delivery (
     step             INTEGER NOT NULL DEFAULT 0,
     -- Start of the first of those; null before.
     first_attempt_us INTEGER,
-    -- Null before the first attempt.
     last_attempt_us  INTEGER,
     -- Null when the attempt brought no answer.
     last_status      INTEGER,
@@ -178,9 +188,7 @@ CREATE TABLE delivery (
     PRIMARY KEY (sequence, target_id)
 ) STRICT, WITHOUT ROWID;
 
--- For first attempts, and for retries, apart: a retry backlog does not slow fresh events.
-CREATE INDEX delivery_fresh ON delivery (target_id, sequence)
-    WHERE status = 'pending' AND step = 0;
+-- For retries; first attempts are apart, so that a retry backlog does not slow fresh events.
 CREATE INDEX delivery_retry ON delivery (target_id, next_attempt_us, sequence)
     WHERE status = 'pending' AND step > 0;
 -- For listing dead letters.
@@ -300,8 +308,12 @@ SELECT e.sequence,
        (poll.seen_us - push.seen_us) / 1000 AS lead_ms,
        (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'delivered')
            AS delivered,
-       (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'pending')
-           AS pending,
+       (SELECT count(*) FROM delivery d
+        WHERE d.sequence = e.sequence AND d.status = 'pending' AND d.step > 0)
+       + (SELECT count(*) FROM target t
+          WHERE e.sequence < (SELECT f.until_sequence FROM fresh f
+                              WHERE f.target_id = t.id AND f.from_sequence <= e.sequence
+                              ORDER BY f.from_sequence DESC LIMIT 1)) AS pending,
        (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence AND d.status = 'dead')
            AS dead,
        e.body -> '$.data' AS data,
@@ -332,7 +344,14 @@ SELECT e.id AS event_id,
        d.sequence
 FROM delivery d
 JOIN event e ON e.sequence = d.sequence
-JOIN target t ON t.id = d.target_id;
+JOIN target t ON t.id = d.target_id
+UNION ALL
+SELECT e.id, t.name, 'pending', 0, NULL, NULL, NULL, NULL, NULL, e.sequence
+FROM fresh f
+JOIN event e ON e.sequence >= f.from_sequence AND e.sequence < f.until_sequence
+JOIN target t ON t.id = f.target_id
+WHERE NOT EXISTS (SELECT 1 FROM delivery d
+                  WHERE d.sequence = e.sequence AND d.target_id = f.target_id);
 
 CREATE VIEW attempt_log AS
 SELECT e.id AS event_id,
@@ -482,8 +501,8 @@ CREATE VIEW target_status AS
 SELECT t.name AS target,
        t.state,
        strftime('%Y-%m-%dT%H:%M:%fZ', t.since_us / 1000 / 1000.0, 'unixepoch') AS state_since,
-       (SELECT count(*) FROM delivery d
-        WHERE d.target_id = t.id AND d.status = 'pending' AND d.step = 0)
+       (SELECT coalesce(sum(f.until_sequence - f.from_sequence), 0) FROM fresh f
+        WHERE f.target_id = t.id)
        + (SELECT count(*) FROM delivery d
           WHERE d.target_id = t.id AND d.status = 'pending' AND d.step > 0) AS pending,
        (SELECT count(*) FROM delivery d WHERE d.target_id = t.id AND d.status = 'dead') AS dead,

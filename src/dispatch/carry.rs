@@ -30,6 +30,7 @@ pub(super) struct Ended {
     /// Its place in the retry schedule when it was sent.
     pub(super) step: u32,
     pub(super) first_attempt_at: Option<Timestamp>,
+    pub(super) is_first: bool,
     pub(super) attempt: Attempt,
     /// The first one of its request: a target is judged by requests.
     pub(super) is_head: bool,
@@ -60,6 +61,7 @@ pub(super) async fn carry(
                 sequence: due.sequence,
                 step: due.step,
                 first_attempt_at: due.first_attempt_at,
+                is_first: due.is_first,
                 attempt: made.clone(),
                 is_head: index == 0,
                 is_split,
@@ -70,6 +72,9 @@ pub(super) async fn carry(
             return;
         }
         if is_split {
+            for due in &mut part {
+                due.is_first = false;
+            }
             let tail = part.split_off(part.len() / 2);
             parts.extend([tail, part]);
         }

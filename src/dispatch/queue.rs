@@ -221,6 +221,7 @@ mod tests {
             sequence,
             step: 0,
             first_attempt_at: None,
+            is_first: true,
             event_source: "".into(),
             event_id: "".into(),
             body: Bytes::new(),

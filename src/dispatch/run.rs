@@ -300,9 +300,9 @@ impl Run {
         if let Fate::RetryAt(at) = fate {
             self.looking.retry_at(at);
         }
-        let Ended { sequence, attempt, is_split, .. } = ended;
+        let Ended { sequence, is_first, attempt, is_split, .. } = ended;
         tell_failure(&self.target, sequence, &attempt);
-        let settlement = Settlement { sequence, attempt, fate, turn };
+        let settlement = Settlement { sequence, is_first, attempt, fate, turn };
         self.settling.push(Unsettled { settlement, is_last: !is_split });
     }
 

@@ -27,6 +27,7 @@ pub async fn send_test(target: &Target, clock: &Clock) -> Attempt {
         sequence: 0,
         step: 0,
         first_attempt_at: None,
+        is_first: true,
         event_source: event.source.as_str().into(),
         event_id: event.id.as_str().into(),
         body: Bytes::from(format::to_vec(&event)),

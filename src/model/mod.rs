@@ -18,5 +18,6 @@ pub mod own_event;
 pub mod rate;
 pub mod retry;
 pub mod signature;
+pub mod stretches;
 pub mod sweep;
 pub mod timestamp;

@@ -12,7 +12,6 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::Reader;
 use crate::storage::checksum::require_same;
 use crate::storage::error::StorageError;
-use crate::storage::script::Script;
 use crate::storage::targets::TargetId;
 
 /// Events looked at behind the head of a strict order: where an order was not strict before,
@@ -28,6 +27,8 @@ pub struct Due {
     pub step: u32,
     /// When the first of those started; `None` before.
     pub first_attempt_at: Option<Timestamp>,
+    /// Nothing is recorded of it yet: it was neither tried nor replayed.
+    pub is_first: bool,
     /// The envelope's `source`.
     pub event_source: Arc<str>,
     /// The envelope's `id`.
@@ -74,29 +75,13 @@ pub struct DeliveryFilter {
     pub limit: u32,
 }
 
-/// Makes a delivery of each event from `first` on to the target of that name.
-pub(super) fn insert_for_new(
-    script: &mut Script,
-    first: Sequence,
-    target: &str,
-) -> Result<(), StorageError> {
-    let statement = script.add(
-        "INSERT OR FAIL INTO delivery (sequence, target_id, status)
-         SELECT event.sequence, target.id, 'pending'
-         FROM event
-         JOIN target ON target.name = ?
-         WHERE event.sequence >= ?",
-    )?;
-    statement.push(target)?.push(first)?;
-    Ok(())
-}
-
-/// Selects the sequences of deliveries in a status that few of them are in, from the indexes
-/// that hold those alone; `None` for one that most are in.
+/// Selects the sequences of deliveries in a status that few of them are in, from what
+/// holds those alone; `None` for one that most are in.
 pub(super) const fn select_few(status: Status) -> Option<&'static str> {
     match status {
         Status::Pending => Some(
-            "SELECT sequence FROM delivery WHERE status = 'pending' AND step = 0 UNION ALL \
+            "SELECT owed.sequence FROM fresh f CROSS JOIN event owed \
+             ON owed.sequence >= f.from_sequence AND owed.sequence < f.until_sequence UNION ALL \
              SELECT sequence FROM delivery WHERE status = 'pending' AND step > 0",
         ),
         Status::Dead => Some("SELECT sequence FROM delivery WHERE status = 'dead'"),
@@ -117,13 +102,17 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Due>, StorageError> {
         let rows = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum
-             FROM delivery d
-             JOIN event e ON e.sequence = d.sequence
-             JOIN origin o ON o.id = e.origin_id
-             WHERE d.target_id = $1 AND d.status = 'pending' AND d.step = 0
-               AND d.sequence > $2
-             ORDER BY d.sequence
+            "SELECT e.sequence, coalesce(d.step, 0), d.first_attempt_us, d.sequence IS NULL,
+                    o.uri, e.id, e.body, e.checksum
+             FROM fresh f
+             CROSS JOIN event e ON e.sequence >= max(f.from_sequence, $2 + 1)
+                               AND e.sequence < f.until_sequence
+             CROSS JOIN origin o ON o.id = e.origin_id
+             LEFT JOIN delivery d ON d.sequence = e.sequence AND d.target_id = f.target_id
+             WHERE f.target_id = $1
+               AND f.from_sequence >= coalesce((SELECT max(from_sequence) FROM fresh
+                                                WHERE target_id = $1 AND from_sequence <= $2), $2)
+             ORDER BY f.from_sequence, e.sequence
              LIMIT $3",
         )
         .bind(target)
@@ -146,7 +135,7 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Due>, StorageError> {
         let rows = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum
+            "SELECT d.sequence, d.step, d.first_attempt_us, false, o.uri, e.id, e.body, e.checksum
              FROM delivery d
              JOIN event e ON e.sequence = d.sequence
              JOIN origin o ON o.id = e.origin_id
@@ -173,16 +162,14 @@ impl Reader {
         target: TargetId,
     ) -> Result<Option<(Due, Option<Timestamp>)>, StorageError> {
         let row = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum,
-                    d.next_attempt_us
-             FROM delivery d
-             JOIN event e ON e.sequence = d.sequence
+            "SELECT e.sequence, coalesce(d.step, 0), d.first_attempt_us, d.sequence IS NULL,
+                    o.uri, e.id, e.body, e.checksum, d.next_attempt_us
+             FROM event e
              JOIN origin o ON o.id = e.origin_id
-             WHERE d.target_id = $1 AND d.status = 'pending'
-               AND d.sequence = (
+             LEFT JOIN delivery d ON d.sequence = e.sequence AND d.target_id = $1
+             WHERE e.sequence = (
                    SELECT min(sequence)
-                   FROM (SELECT min(sequence) AS sequence FROM delivery
-                         WHERE target_id = $1 AND status = 'pending' AND step = 0
+                   FROM (SELECT min(from_sequence) AS sequence FROM fresh WHERE target_id = $1
                          UNION ALL
                          SELECT min(sequence) FROM delivery
                          WHERE target_id = $1 AND status = 'pending' AND step > 0) heads)",
@@ -191,7 +178,7 @@ impl Reader {
         .fetch_optional(&self.0)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let next = row.try_get::<Option<i64>, _>(7)?.map(Timestamp::from_micros);
+        let next = row.try_get::<Option<i64>, _>(8)?.map(Timestamp::from_micros);
         Ok(Some((due(&row)?, next)))
     }
 
@@ -206,15 +193,18 @@ impl Reader {
         head: Sequence,
         limit: u32,
     ) -> Result<Vec<Due>, StorageError> {
-        // The plus keeps SQLite from sorting all that is owed: this reads a short stretch.
         let rows = sqlx::query(
-            "SELECT d.sequence, d.step, d.first_attempt_us, o.uri, e.id, e.body, e.checksum
-             FROM delivery d
-             CROSS JOIN event e ON e.sequence = d.sequence
+            "SELECT e.sequence, coalesce(d.step, 0), d.first_attempt_us, d.sequence IS NULL,
+                    o.uri, e.id, e.body, e.checksum
+             FROM event e
              CROSS JOIN origin o ON o.id = e.origin_id
-             WHERE d.sequence > $2 AND d.sequence <= $2 + $4
-               AND d.target_id = $1 AND +d.status = 'pending'
-             ORDER BY d.sequence
+             LEFT JOIN delivery d ON d.sequence = e.sequence AND d.target_id = $1
+             WHERE e.sequence > $2 AND e.sequence <= $2 + $4
+               AND (d.status = 'pending' AND d.step > 0
+                    OR e.sequence < (SELECT until_sequence FROM fresh
+                                     WHERE target_id = $1 AND from_sequence <= e.sequence
+                                     ORDER BY from_sequence DESC LIMIT 1))
+             ORDER BY e.sequence
              LIMIT $3",
         )
         .bind(target)
@@ -288,12 +278,13 @@ fn due(row: &SqliteRow) -> Result<Due, StorageError> {
         sequence: row.try_get(0)?,
         step: row.try_get(1)?,
         first_attempt_at: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_micros),
-        event_source: row.try_get::<&str, _>(3)?.into(),
-        event_id: row.try_get::<&str, _>(4)?.into(),
-        body: Bytes::from(row.try_get::<String, _>(5)?),
+        is_first: row.try_get(3)?,
+        event_source: row.try_get::<&str, _>(4)?.into(),
+        event_id: row.try_get::<&str, _>(5)?.into(),
+        body: Bytes::from(row.try_get::<String, _>(6)?),
     };
     let Due { sequence, event_source, event_id, body, .. } = &due;
-    require_same(*sequence, row.try_get(6)?, (event_source, event_id, body))?;
+    require_same(*sequence, row.try_get(7)?, (event_source, event_id, body))?;
     Ok(due)
 }
 

@@ -13,8 +13,8 @@ use crate::storage::error::StorageError;
 use crate::storage::targets::TargetId;
 use crate::storage::{Ledger, Reader, TargetState, open};
 
-/// Deliveries of a target that are counted of each kind: fresh ones, retries, dead letters.
-/// A million entries of an index take a fraction of a second.
+/// Rows of a target that are counted of each kind: stretches of fresh deliveries, retries, dead
+/// letters. A million of them take a fraction of a second.
 const COUNTED_MAX: i64 = 1_000_000;
 
 /// Figures of the ledger at one moment.
@@ -194,9 +194,8 @@ impl Reader {
     }
 }
 
-const FRESH: &str = "SELECT count(*), min(sequence)
-     FROM (SELECT sequence FROM delivery
-           WHERE target_id = $1 AND status = 'pending' AND step = 0 LIMIT $2) heads";
+const FRESH: &str = "SELECT coalesce(sum(until_sequence - from_sequence), 0), min(from_sequence)
+     FROM (SELECT from_sequence, until_sequence FROM fresh WHERE target_id = $1 LIMIT $2) heads";
 
 const RETRIES: &str = "SELECT count(*), min(sequence)
      FROM (SELECT sequence FROM delivery

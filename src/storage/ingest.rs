@@ -20,9 +20,7 @@ use crate::storage::recent::{Recent, RecentEvent};
 use crate::storage::requests::{self, Brought, Request};
 use crate::storage::script::{Script, TOGETHER_ROWS_MAX};
 use crate::storage::writer::Writer;
-use crate::storage::{
-    Ledger, coverage, deliveries, differences, lateness, pushes, sightings, upkeep,
-};
+use crate::storage::{Ledger, coverage, differences, fresh, lateness, pushes, sightings, upkeep};
 
 /// What one transaction brings in (I1).
 #[derive(Clone, Debug)]
@@ -237,7 +235,7 @@ fn complete(
     if new > 0 {
         upkeep::set_next_sequence(script, sorted.first, next)?;
         for target in ingests.first().map_or(&[][..], |ingest| &ingest.targets) {
-            deliveries::insert_for_new(script, sorted.first, target)?;
+            fresh::add_last(script, sorted.first, target)?;
         }
     }
     sightings::insert(script, &sorted.sightings, place.route)?;

@@ -23,6 +23,7 @@ mod events;
 mod figures;
 mod filter;
 mod follow;
+mod fresh;
 mod history;
 mod ids;
 mod ingest;

@@ -16,7 +16,7 @@ use crate::storage::script::Script;
 use crate::storage::settle::Settlement;
 use crate::storage::sightings::{self, Sighting};
 use crate::storage::targets::TargetId;
-use crate::storage::{Ledger, coverage, deliveries, upkeep};
+use crate::storage::{Ledger, coverage, fresh, upkeep};
 
 /// Stands where a source's name stands. No source of the configuration can bear it.
 pub(super) const OWN_SOURCE_NAME: &str = "(tailwater)";
@@ -35,25 +35,12 @@ pub(super) async fn insert(
     event: Event,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    let is_wanted: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM target WHERE own_events = 1 AND id <> $1)",
-    )
-    .bind(about)
-    .fetch_one(&mut *connection)
-    .await?;
-    if !is_wanted {
-        return Ok(());
-    }
-    let Some(sequence) = store(connection, event, now).await? else { return Ok(()) };
-    sqlx::query(
-        "INSERT INTO delivery (sequence, target_id, status)
-         SELECT $1, id, 'pending' FROM target WHERE own_events = 1 AND id <> $2",
-    )
-    .bind(sequence)
-    .bind(about)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM target WHERE own_events = 1 AND id <> $1")
+            .bind(about)
+            .fetch_all(&mut *connection)
+            .await?;
+    tell(connection, event, &names, now).await
 }
 
 /// Stores an event about a source, with a delivery to each of these targets; nothing when
@@ -70,7 +57,7 @@ pub(super) async fn tell(
     let Some(sequence) = store(connection, event, now).await? else { return Ok(()) };
     let mut script = Script::default();
     for target in targets {
-        deliveries::insert_for_new(&mut script, sequence, target)?;
+        fresh::add_last(&mut script, sequence, target)?;
     }
     script.run(connection).await.map(drop)
 }

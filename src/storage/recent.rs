@@ -158,6 +158,7 @@ impl RecentEvent {
             sequence: self.sequence,
             step: 0,
             first_attempt_at: None,
+            is_first: true,
             event_source: self.source.clone(),
             event_id: self.id.clone(),
             body: self.body.clone(),

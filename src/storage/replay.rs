@@ -7,13 +7,13 @@
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::model::event::{Route, Sequence};
-use crate::storage::bulk::{Bulk, ROWS_MAX};
+use crate::storage::bulk::{Bulk, Filling, ROWS_MAX};
 use crate::storage::error::StorageError;
 use crate::storage::filter::HistoryFilter;
 use crate::storage::operations::{self, OperationId};
 use crate::storage::own::OWN_SOURCE_NAME;
 use crate::storage::targets::TargetId;
-use crate::storage::{Ledger, Reader, attempts};
+use crate::storage::{Ledger, Reader, attempts, fresh};
 
 /// What is to be delivered again, and to whom.
 #[derive(Clone, Debug)]
@@ -132,30 +132,50 @@ async fn make_pending(
     which: Which,
     sequences: &[Sequence],
 ) -> Result<u64, StorageError> {
-    static MAKE: Bulk = Bulk::new(
-        "INSERT INTO delivery (sequence, target_id, status) \
-         SELECT sequence, ?, 'pending' FROM event WHERE sequence IN (",
+    static WANTED: Bulk = Bulk::new(
+        "WITH wanted (target_id, is_every) AS (VALUES (?, ?)) \
+         SELECT e.sequence FROM wanted w CROSS JOIN event e \
+         LEFT JOIN delivery d ON d.sequence = e.sequence AND d.target_id = w.target_id \
+         WHERE (w.is_every OR d.status = 'dead' OR d.sequence IS NULL \
+                AND coalesce(e.sequence >= (SELECT f.until_sequence FROM fresh f \
+                                            WHERE f.target_id = w.target_id \
+                                              AND f.from_sequence <= e.sequence \
+                                            ORDER BY f.from_sequence DESC LIMIT 1), true)) \
+           AND e.sequence IN (",
         "?",
-        ") ON CONFLICT (sequence, target_id) DO UPDATE \
-         SET status = 'pending', step = 0, first_attempt_us = NULL, \
-             next_attempt_us = NULL, settled_us = NULL, \
-             delivered_in_us = NULL, delivered_answer = NULL \
-         WHERE delivery.status = 'dead' OR ?",
+        ") ORDER BY e.sequence",
+    );
+    static ANEW: Bulk = Bulk::new(
+        "UPDATE OR FAIL delivery \
+         SET status = 'pending', step = 0, first_attempt_us = NULL, next_attempt_us = NULL, \
+             settled_us = NULL, delivered_in_us = NULL, delivered_answer = NULL \
+         WHERE target_id = ? AND sequence IN (",
+        "?",
+        ")",
     );
     let mut made = 0;
     for chunk in sequences.chunks(ROWS_MAX) {
-        if which == Which::Every {
-            attempts::set_apart(connection, target, chunk).await?;
-        }
-        let mut filling = MAKE.of(chunk.len());
+        let mut filling = WANTED.of(chunk.len());
+        filling.push(target)?.push(which == Which::Every)?;
+        push_all(&mut filling, chunk)?;
+        let wanted: Vec<(Sequence,)> = filling.query_as()?.fetch_all(&mut *connection).await?;
+        let wanted: Vec<Sequence> = wanted.into_iter().map(|(sequence,)| sequence).collect();
+        attempts::set_apart(connection, target, &wanted).await?;
+        let mut filling = ANEW.of(wanted.len());
         filling.push(target)?;
-        for sequence in chunk {
-            filling.push(*sequence)?;
-        }
-        filling.push_behind(which == Which::Every)?;
-        made += filling.query()?.execute(&mut *connection).await?.rows_affected();
+        push_all(&mut filling, &wanted)?;
+        filling.query()?.execute(&mut *connection).await?;
+        fresh::add(connection, target, &wanted).await?;
+        made += wanted.len() as u64;
     }
     Ok(made)
+}
+
+fn push_all(filling: &mut Filling, sequences: &[Sequence]) -> Result<(), StorageError> {
+    for sequence in sequences {
+        filling.push(*sequence)?;
+    }
+    Ok(())
 }
 
 fn push_candidates(query: &mut QueryBuilder<Sqlite>, replay: &Replay) {
@@ -175,7 +195,8 @@ fn push_candidates(query: &mut QueryBuilder<Sqlite>, replay: &Replay) {
                 " FROM event e WHERE NOT EXISTS (SELECT 1 FROM delivery d \
                  WHERE d.sequence = e.sequence AND d.status <> 'dead' AND d.target_id = ",
             );
-            query.push_bind(replay.target).push(")");
+            query.push_bind(replay.target).push(") AND NOT ");
+            push_is_fresh(query, replay.target);
         }
     }
     push_not_about_others(query, replay.target);
@@ -208,5 +229,14 @@ fn push_not_about_others(query: &mut QueryBuilder<Sqlite>, target: TargetId) {
         " AND NOT EXISTS (SELECT 1 FROM delivery had \
          WHERE had.sequence = e.sequence AND had.target_id = ",
     );
-    query.push_bind(target).push("))");
+    query.push_bind(target).push(") AND NOT ");
+    push_is_fresh(query, target);
+    query.push(")");
+}
+
+/// Whether the target is owed event `e` and was not tried with it.
+fn push_is_fresh(query: &mut QueryBuilder<Sqlite>, target: TargetId) {
+    query.push("coalesce(e.sequence < (SELECT f.until_sequence FROM fresh f WHERE f.target_id = ");
+    query.push_bind(target).push(" AND f.from_sequence <= e.sequence");
+    query.push(" ORDER BY f.from_sequence DESC LIMIT 1), false)");
 }

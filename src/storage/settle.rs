@@ -10,16 +10,18 @@ use crate::model::own_event::turned;
 use crate::model::timestamp::Timestamp;
 use crate::storage::bulk::ROWS_MAX;
 use crate::storage::error::StorageError;
-use crate::storage::moves::{move_all_on, move_on, move_run_on};
+use crate::storage::moves::{make, make_run, move_all_on, move_on};
 use crate::storage::script::Script;
 use crate::storage::targets::{self, TargetId};
-use crate::storage::{Ledger, attempts, own};
+use crate::storage::{Ledger, attempts, fresh, own};
 
 /// An attempt that has ended, and what becomes of its delivery.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The event's place in the ledger.
     pub sequence: Sequence,
+    /// As far as the caller knows, nothing is recorded of the delivery yet ([`Due::is_first`]).
+    pub is_first: bool,
     /// What was tried.
     pub attempt: Attempt,
     /// What becomes of the delivery.
@@ -45,27 +47,54 @@ impl Ledger {
         settlements: Vec<Settlement>,
     ) -> Result<(), StorageError> {
         let now = self.shared.clock.now();
+        let done = done(&settlements);
         if settlements.iter().all(is_plain) {
-            match self.writer.run_script(plain(target, &settlements, now)?).await {
+            let (script, done) = (plain(target, &settlements, now)?, done.clone());
+            let settled = self.writer.run(move |connection| {
+                Box::pin(async move { finish(connection, script, target, &done).await })
+            });
+            match settled.await {
                 Err(StorageError::Refused(_)) => {}
                 settled => return settled,
             }
         }
         self.writer
             .run(move |connection| {
-                Box::pin(async move { apply(connection, target, &settlements, now).await })
+                Box::pin(async move {
+                    let script = apply(connection, target, &settlements, now).await?;
+                    finish(connection, script, target, &done).await
+                })
             })
             .await
     }
 }
 
-/// Whether a settlement comes to nothing but its delivery's move and its attempt's row.
+/// The events that the target was tried with, and is not to be tried with at once again.
+fn done(settlements: &[Settlement]) -> Vec<Sequence> {
+    let done = settlements.iter().filter(|settlement| settlement.fate != Fate::Held);
+    let mut done: Vec<Sequence> = done.map(|settlement| settlement.sequence).collect();
+    done.sort_unstable();
+    done
+}
+
+/// Carries out a settlement's statements, and takes what is done out of what is fresh.
+async fn finish(
+    connection: &mut SqliteConnection,
+    mut script: Script,
+    target: TargetId,
+    done: &[Sequence],
+) -> Result<(), StorageError> {
+    fresh::take_out(connection, &mut script, target, done).await?;
+    script.run(connection).await.map(drop)
+}
+
+/// Whether a settlement comes to nothing but its delivery's and its attempt's row.
 fn is_plain(settlement: &Settlement) -> bool {
     settlement.turn.is_none() && !matches!(settlement.fate, Fate::Dead(_))
 }
 
-/// What settles plain settlements of deliveries that are all pending, as they are but after
-/// rare interventions; refused where one is not.
+/// What settles plain settlements that are all as they are thought to be, pending and with or
+/// without a row; refused where one is not, after a rare intervention.
 fn plain(
     target: TargetId,
     settlements: &[Settlement],
@@ -74,11 +103,14 @@ fn plain(
     let Grouped { single, runs } = Grouped::of(settlements);
     let mut script = Script::default();
     for run in &runs {
-        move_run_on(&mut script, target, run, now)?;
+        make_run(&mut script, target, run, now)?;
         targets::count_moved(&mut script, target, run.len(), count_delivered(run.iter()), now)?;
     }
-    for chunk in single.chunks(ROWS_MAX) {
-        move_on(&mut script, target, chunk, now)?;
+    let (first, again): (Vec<_>, Vec<_>) = single.iter().partition(|single| single.is_first);
+    let chunks = first.chunks(ROWS_MAX).map(|chunk| (chunk, true));
+    for (chunk, is_first) in chunks.chain(again.chunks(ROWS_MAX).map(|chunk| (chunk, false))) {
+        let write = if is_first { make } else { move_on };
+        write(&mut script, target, chunk, now)?;
         let delivered = count_delivered(chunk.iter().copied());
         targets::count_moved(&mut script, target, chunk.len(), delivered, now)?;
     }
@@ -90,17 +122,14 @@ fn count_delivered<'a>(settlements: impl Iterator<Item = &'a Settlement>) -> usi
     settlements.filter(|settlement| settlement.fate == Fate::Delivered).count()
 }
 
+/// Settles settlements of any kind, but for what is left to the script.
 async fn apply(
     connection: &mut SqliteConnection,
     target: TargetId,
     settlements: &[Settlement],
     now: Timestamp,
-) -> Result<(), StorageError> {
-    let Grouped { single, runs } = Grouped::of(settlements);
-    let (delivered, dead) = move_all_on(connection, target, &single, &runs, now).await?;
-    let mut script = Script::default();
-    insert_attempts(&mut script, target, single, runs)?;
-    script.run(connection).await?;
+) -> Result<Script, StorageError> {
+    let (delivered, dead) = move_all_on(connection, target, settlements, now).await?;
     if delivered + dead > 0 {
         targets::count(connection, target, (delivered, dead), now).await?;
     }
@@ -115,7 +144,10 @@ async fn apply(
             own::insert(connection, target, event, now).await?;
         }
     }
-    Ok(())
+    let Grouped { single, runs } = Grouped::of(settlements);
+    let mut script = Script::default();
+    insert_attempts(&mut script, target, single, runs)?;
+    Ok(script)
 }
 
 /// Settlements by how they are written.
@@ -129,7 +161,7 @@ impl<'a> Grouped<'a> {
     fn of(settlements: &'a [Settlement]) -> Self {
         let (mut single, mut runs) = (Vec::new(), Vec::new());
         for run in settlements.chunk_by(is_run) {
-            if run.len() < RUN_MIN {
+            if run.len() < RUN_MIN || !run[0].is_first {
                 single.extend(run);
             } else {
                 runs.push(run);
@@ -139,13 +171,16 @@ impl<'a> Grouped<'a> {
     }
 }
 
-/// From so many deliveries of one request on, one statement that says it once costs less
+/// From so many first tries of one request on, one statement that says it once costs less
 /// than rows.
 const RUN_MIN: usize = 8;
 
 /// Whether two settlements are of one request, for events that follow on each other.
 fn is_run(one: &Settlement, next: &Settlement) -> bool {
-    one.sequence + 1 == next.sequence && one.fate == next.fate && one.attempt == next.attempt
+    one.sequence + 1 == next.sequence
+        && one.is_first == next.is_first
+        && one.fate == next.fate
+        && one.attempt == next.attempt
 }
 
 /// Adds the rows of attempts, but for those that delivered: they are part of their delivery.

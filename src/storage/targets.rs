@@ -289,8 +289,7 @@ impl Reader {
             "SELECT state,
                     resumed_us,
                     dead > dead_told,
-                    EXISTS (SELECT 1 FROM delivery d
-                            WHERE d.target_id = t.id AND d.status = 'pending' AND d.step = 0),
+                    EXISTS (SELECT 1 FROM fresh f WHERE f.target_id = t.id),
                     (SELECT min(d.next_attempt_us) FROM delivery d
                      WHERE d.target_id = t.id AND d.status = 'pending' AND d.step > 0)
              FROM target t

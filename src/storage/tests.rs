@@ -118,7 +118,7 @@ fn settlement(sequence: i64, outcome: Outcome, fate: Fate) -> Settlement {
         answer: None,
     };
     let turn = (outcome == Outcome::Gone).then_some(Turn::Gone);
-    Settlement { sequence, attempt, fate, turn }
+    Settlement { sequence, is_first: false, attempt, fate, turn }
 }
 
 fn replay(target: TargetId, which: Which, filter: HistoryFilter) -> Replay {
@@ -137,7 +137,7 @@ async fn an_event_is_stored_once_and_delivered_once() {
     let again = f.ledger.ingest(ingest(&["b", "c", "a"])).await.unwrap();
     assert_eq!((again.new, again.known, again.last_sequence), (1, 2, 3));
     assert_eq!(f.count("event").await, 3);
-    assert_eq!(f.count("delivery").await, 6);
+    assert_eq!(f.count("delivery_log").await, 6);
     assert_eq!(f.count("sighting").await, 3);
 }
 
@@ -810,8 +810,8 @@ async fn a_target_turns_only_from_the_state_that_a_turn_starts_from() {
 /// Types of our own events, and the targets that are owed them.
 async fn own_events(f: &Fixture) -> Vec<(String, String)> {
     sqlx::query_as(
-        "SELECT e.type, group_concat(t.name) FROM event e
-         JOIN delivery d ON d.sequence = e.sequence JOIN target t ON t.id = d.target_id
+        "SELECT e.type, group_concat(d.target) FROM event e
+         JOIN delivery_log d ON d.sequence = e.sequence
          WHERE e.type LIKE 'com.tailwater.%' GROUP BY e.sequence ORDER BY e.sequence",
     )
     .fetch_all(&f.ledger.reader().0)

@@ -137,6 +137,11 @@ async fn prune_step(
         "SELECT sequence, recorded_us,
                 EXISTS (SELECT 1 FROM delivery d
                         WHERE d.sequence = e.sequence AND d.status = 'pending')
+                OR EXISTS (SELECT 1 FROM target t
+                           WHERE e.sequence < (SELECT f.until_sequence FROM fresh f
+                                               WHERE f.target_id = t.id
+                                                 AND f.from_sequence <= e.sequence
+                                               ORDER BY f.from_sequence DESC LIMIT 1))
          FROM event e
          WHERE sequence > $1
          ORDER BY sequence

@@ -257,7 +257,7 @@ async fn both_routes_racing_make_one_event_and_one_delivery_a_target() {
     audit.check(&cloud.cloud.made(), 2).await;
     let odd = "SELECT count(*) FROM event e WHERE
                (SELECT count(*) FROM sighting s WHERE s.sequence = e.sequence) <> 2
-               OR (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence) <> 2";
+               OR (SELECT count(*) FROM delivery_log d WHERE d.sequence = e.sequence) <> 2";
     assert_eq!(audit.value::<i64>(odd).await, 0);
     // Whichever route's commit came first has told its event as new, and no other.
     for (route, log) in [("push", "push_log"), ("poll", "poll_log")] {

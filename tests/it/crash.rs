@@ -272,7 +272,7 @@ async fn check_after_kill(home: &Home, cloud: &CloudServer, targets: &mut [Targe
         assert!(came <= most, "{}: {came} came, {settled} are settled", target.name);
         target.before = now;
     }
-    audit.value::<i64>("SELECT count(*) FROM delivery WHERE status = 'pending'").await > 0
+    audit.value::<i64>("SELECT count(*) FROM delivery_log WHERE status = 'pending'").await > 0
 }
 
 async fn check_at_the_end(home: &Home, cloud: &CloudServer, targets: &[Target]) {

@@ -95,7 +95,7 @@ async fn life_until(at: u64, toll: &Toll) -> bool {
     home.until_settled(SOON).await;
     let mut audit = Audit::live(&home).await;
     assert_eq!(audit.value::<i64>("SELECT count(*) FROM event").await, 1);
-    assert_eq!(audit.value::<i64>("SELECT count(*) FROM delivery").await, 1);
+    assert_eq!(audit.value::<i64>("SELECT count(*) FROM delivery_log").await, 1);
     assert_eq!(audit.value::<i64>("SELECT count(*) FROM sighting").await, 1);
     home.stop(daemon, STOP).await;
     is_struck

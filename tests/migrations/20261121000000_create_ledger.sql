@@ -64,8 +64,9 @@ VALUES (1, 1, 'delivered', 1, 0, NULL, 1795219207150000, 200, NULL, NULL, 179521
        (1, 2, 'dead', 1, 1, 1795219207150000, 1795219207150000, 400, 'rejected', NULL,
         1795219207300000, NULL, NULL),
        (2, 1, 'pending', 1, 1, 1795219207150000, 1795219207150000, NULL, 'timeout',
-        1795219227150000, NULL, NULL, NULL),
-       (3, 1, 'pending', 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+        1795219227150000, NULL, NULL, NULL);
+
+INSERT INTO fresh (target_id, from_sequence, until_sequence) VALUES (1, 3, 4), (3, 1, 4);
 
 INSERT INTO attempt (sequence, target_id, number, started_us, duration_us, status, reason, answer)
 VALUES (1, 2, 1, 1795219207150000, 150000, 400, 'rejected', 'unknown field'),

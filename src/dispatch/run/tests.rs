@@ -22,6 +22,7 @@ fn due(sequence: Sequence, step: u32) -> Due {
         sequence,
         step,
         first_attempt_at: None,
+        is_first: true,
         event_source: "s".into(),
         event_id: format!("e{sequence}").into(),
         body: bytes::Bytes::new(),
@@ -43,7 +44,15 @@ fn ended(run: &Run, sequence: Sequence, status: u16) -> Report {
         answer: None,
     };
     let (is_head, is_split) = (true, false);
-    Report::Ended(Ended { sequence, step: 0, first_attempt_at: None, attempt, is_head, is_split })
+    Report::Ended(Ended {
+        sequence,
+        step: 0,
+        first_attempt_at: None,
+        is_first: true,
+        attempt,
+        is_head,
+        is_split,
+    })
 }
 
 /// Takes note of such an answer.

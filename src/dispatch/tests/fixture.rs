@@ -198,6 +198,7 @@ impl Bench {
         };
         let rows = self.deliveries().await;
         let settlements = rows.iter().map(|row| Settlement {
+            is_first: row.attempts == 0,
             sequence: row.sequence,
             attempt: attempt.clone(),
             fate: Fate::RetryAt(now),

@@ -134,7 +134,7 @@ impl Audit {
         let strays: i64 = self
             .value(&format!(
                 "SELECT count(*) FROM event e WHERE {targets} <>
-                 (SELECT count(*) FROM delivery d WHERE d.sequence = e.sequence)"
+                 (SELECT count(*) FROM delivery_log d WHERE d.sequence = e.sequence)"
             ))
             .await;
         assert_eq!(strays, 0, "events that not every target is owed");
@@ -166,6 +166,20 @@ impl Audit {
             )
             .await;
         assert_eq!(unexplained, 0, "deliveries that their attempts do not explain (I5)");
+        let untrue: i64 = self
+            .value(
+                "SELECT (SELECT count(*) FROM delivery d WHERE
+                         (d.status = 'pending' AND d.step = 0) <>
+                         EXISTS (SELECT 1 FROM fresh f
+                                 WHERE f.target_id = d.target_id
+                                   AND d.sequence >= f.from_sequence
+                                   AND d.sequence < f.until_sequence))
+                      + (SELECT count(*) FROM fresh f JOIN fresh g ON g.target_id = f.target_id
+                         WHERE g.from_sequence > f.from_sequence
+                           AND g.from_sequence < f.until_sequence)",
+            )
+            .await;
+        assert_eq!(untrue, 0, "what is fresh is not what is pending and untried");
     }
 
     /// I2, I3: whatever the coverage claims to have read is there.
