@@ -235,11 +235,12 @@ async fn require_ours(path: &Path) -> Result<i64, StorageError> {
     let version = find_version(&mut connection).await.map_err(fail)?;
     let is_text = is_schema_text(&mut connection).await.map_err(fail)?;
     connection.close().await.map_err(fail)?;
+    let version = version.ok_or_else(|| StorageError::Foreign(path.to_owned()))?;
     if !is_text {
         let why = "its schema is no text".to_owned();
         return Err(StorageError::Corrupt { path: path.to_owned(), why });
     }
-    version.ok_or_else(|| StorageError::Foreign(path.to_owned()))
+    Ok(version)
 }
 
 /// The schema's version: 0 for a database without tables, as a start that was cut short

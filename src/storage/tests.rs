@@ -547,13 +547,15 @@ async fn files_that_are_no_ledger_of_ours_are_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("notes.txt");
     std::fs::write(&text, "a".repeat(5000)).unwrap();
-    let foreign = dir.path().join("foreign.db");
-    let options =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
-    let mut other = options.connect().await.unwrap();
-    sqlx::query("CREATE TABLE mine (x)").execute(&mut other).await.unwrap();
-    other.close().await.unwrap();
-    for path in [text, foreign] {
+    let (foreign, wide) = (dir.path().join("foreign.db"), dir.path().join("wide.db"));
+    for (path, encoding) in [(&foreign, "UTF-8"), (&wide, "UTF-16le")] {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let options = options.create_if_missing(true).pragma("encoding", format!("'{encoding}'"));
+        let mut other = options.connect().await.unwrap();
+        sqlx::query("CREATE TABLE größen (x)").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    }
+    for path in [text, foreign, wide] {
         let before = std::fs::read(&path).unwrap();
         let opened = Ledger::open(&path, Clock::system()).await;
         assert!(matches!(opened, Err(StorageError::Foreign(_))), "{opened:?}");
