@@ -699,38 +699,52 @@ async fn what_one_request_settled_ends_as_if_each_had_been_alone() {
     let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let at = Timestamp::from_secs(1_734_698_200);
     let retry = Outcome::Retry(Reason::Timeout);
-    for (outcome, fate) in [
+    let fates = [
         (Outcome::Delivered, Fate::Delivered),
         (Outcome::Rejected, Fate::Dead(Reason::Rejected)),
         (Outcome::Rejected, Fate::Held),
         (retry, Fate::RetryAt(at)),
-    ] {
+    ];
+    // One of them may not be pending any more; whoever settles may be wrong about what is first.
+    for ((outcome, fate), is_one_settled) in
+        fates.into_iter().flat_map(|fate| [(fate, true), (fate, false)])
+    {
         let mut ends = Vec::new();
-        for is_run in [true, false] {
+        for (is_run, is_first) in [(true, true), (true, false), (false, true), (false, false)] {
             let f = Fixture::new().await;
             f.ledger.ingest(ingest(&ids)).await.unwrap();
             let siem = f.target("siem").await;
-            // One of them is no longer pending.
-            f.ledger.settle(siem, vec![delivered(4)]).await.unwrap();
+            if is_one_settled {
+                f.ledger.settle(siem, vec![delivered(4)]).await.unwrap();
+            }
             f.clock.advance(Duration::from_secs(1));
-            let mut settlements: Vec<Settlement> =
-                (1..=10).map(|sequence| settlement(sequence, outcome, fate)).collect();
+            let of = |sequence| Settlement { is_first, ..settlement(sequence, outcome, fate) };
+            let mut settlements: Vec<Settlement> = (1..=10).map(of).collect();
             if !is_run {
                 settlements.sort_by_key(|one| (one.sequence % 2, one.sequence));
             }
             f.ledger.settle(siem, settlements).await.unwrap();
+            f.ledger.settle(siem, vec![Settlement { is_first, ..delivered(7) }]).await.unwrap();
+            let reader = f.ledger.reader();
             let filter =
                 DeliveryFilter { target: Some("siem".to_owned()), limit: 99, ..Default::default() };
-            let rows = f.ledger.reader().list_deliveries(&filter).await.unwrap();
+            let rows = reader.list_deliveries(&filter).await.unwrap();
             let mut attempts = Vec::new();
             for id in ids {
-                attempts.extend(f.ledger.reader().list_attempts(id, None, 9).await.unwrap());
+                attempts.extend(reader.list_attempts(id, None, 9).await.unwrap());
             }
+            let due = reader.list_fresh(siem, 0, 99).await.unwrap();
+            let fresh: Vec<i64> = due.iter().map(|due| due.sequence).collect();
             let target = f.row("siem").await;
-            ends.push((rows, attempts, target.delivered_total, target.dead));
+            ends.push((rows, attempts, fresh, (target.delivered_total, target.dead)));
         }
-        assert_eq!(ends[0], ends[1], "{fate:?}");
-        assert_eq!(ends[0].1.len(), 10, "{fate:?}: each request is on record");
+        let case = format!("{fate:?}, one was settled before: {is_one_settled}");
+        assert!(ends.iter().all(|end| *end == ends[0]), "{case}: {ends:#?}");
+        let (_, attempts, fresh, _) = &ends[0];
+        let is_again = matches!(fate, Fate::Held | Fate::RetryAt(_));
+        assert_eq!(attempts.len(), if is_again { 11 } else { 10 }, "{case}: each is on record");
+        let held = if fate == Fate::Held { 9 - usize::from(is_one_settled) } else { 0 };
+        assert_eq!(fresh.len(), held, "{case}: what is held is fresh as before");
     }
 }
 
