@@ -153,7 +153,8 @@ CREATE TABLE target (
 
 -- One row: a stretch [from_sequence, until_sequence) of events that a target is owed (I5) and
 -- was not tried with since they were stored or replayed: their deliveries are pending, with
--- step 0. Those of one target never overlap. So what comes in is owed with one row a page.
+-- step 0. Those of one target neither overlap nor touch. So what comes in is owed with one row
+-- a page.
 CREATE TABLE fresh (
     target_id      INTEGER NOT NULL REFERENCES target (id) DEFERRABLE INITIALLY DEFERRED,
     from_sequence  INTEGER NOT NULL,
@@ -167,15 +168,15 @@ CREATE TABLE delivery (
     sequence         INTEGER NOT NULL,
     target_id        INTEGER NOT NULL REFERENCES target (id) DEFERRABLE INITIALLY DEFERRED,
     status           TEXT    NOT NULL CHECK (status IN ('pending', 'delivered', 'dead')),
-    attempts         INTEGER NOT NULL DEFAULT 0,
+    attempts         INTEGER NOT NULL,
     -- Failed attempts since it was made or replayed: its place in the retry schedule.
-    step             INTEGER NOT NULL DEFAULT 0,
+    step             INTEGER NOT NULL,
     -- Start of the first of those; null before.
     first_attempt_us INTEGER,
-    last_attempt_us  INTEGER,
+    last_attempt_us  INTEGER NOT NULL,
     -- Null when the attempt brought no answer.
     last_status      INTEGER,
-    -- Null when the last attempt delivered, and before the first.
+    -- Null when the last attempt delivered.
     last_reason      TEXT,
     -- Null when it is due at once, and when it has ended.
     next_attempt_us  INTEGER,
@@ -346,7 +347,9 @@ FROM delivery d
 JOIN event e ON e.sequence = d.sequence
 JOIN target t ON t.id = d.target_id
 UNION ALL
-SELECT e.id, t.name, 'pending', 0, NULL, NULL, NULL, NULL, NULL, e.sequence
+-- The types are those above: without them SQLite would put all rows together before it sorts.
+SELECT e.id, t.name, CAST('pending' AS TEXT), CAST(0 AS INTEGER), NULL, CAST(NULL AS INTEGER),
+       CAST(NULL AS TEXT), NULL, NULL, e.sequence
 FROM fresh f
 JOIN event e ON e.sequence >= f.from_sequence AND e.sequence < f.until_sequence
 JOIN target t ON t.id = f.target_id

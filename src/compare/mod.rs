@@ -3,7 +3,7 @@
 //!
 //! A module of its own because it judges the routes and belongs to neither. `sample`
 //! decides what may be compared, `statistics` and `bootstrap` are pure functions over
-//! numbers, [`measure`] puts the figures together, `read` fetches from the ledger what
+//! numbers, [`measure()`] puts the figures together, `read` fetches from the ledger what
 //! they rest on. [`what_if`] counts what other ways of polling would have come to,
 //! [`pictures`] draws and [`page`] puts everything into one file. What stays true here:
 //!

@@ -1,4 +1,4 @@
-//! The duty to bring one event to one target, and how it can end.
+//! Bringing one event to one target: what is owed, and how it can end.
 
 use std::fmt;
 use std::str::FromStr;

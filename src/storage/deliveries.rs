@@ -27,7 +27,7 @@ pub struct Due {
     pub step: u32,
     /// When the first of those started; `None` before.
     pub first_attempt_at: Option<Timestamp>,
-    /// Nothing is recorded of it yet: it was neither tried nor replayed.
+    /// Nothing is recorded of it yet: it was never tried.
     pub is_first: bool,
     /// The envelope's `source`.
     pub event_source: Arc<str>,

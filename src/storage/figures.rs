@@ -66,8 +66,8 @@ pub struct TargetFigures {
     pub name: String,
     /// Whether anything is sent to it.
     pub state: TargetState,
-    /// Deliveries that it is owed; at most a million fresh ones and a million retries are
-    /// counted.
+    /// Deliveries that it is owed; at most a million stretches of fresh ones and a million
+    /// retries are counted.
     pub pending: u64,
     /// When the oldest event that it is owed was stored; `None` when nothing is owed.
     pub pending_since: Option<Timestamp>,

@@ -20,9 +20,9 @@ pub(super) fn add_last(
     first: Sequence,
     target: &str,
 ) -> Result<(), StorageError> {
-    // A stretch that ends where these begin is replaced by a longer one.
+    // A stretch that ends where these begin becomes longer.
     let statement = script.add(
-        "INSERT OR REPLACE INTO fresh (target_id, from_sequence, until_sequence)
+        "INSERT INTO fresh (target_id, from_sequence, until_sequence)
          SELECT target.id,
                 coalesce((SELECT heads.from_sequence
                           FROM (SELECT from_sequence, until_sequence FROM fresh
@@ -31,7 +31,9 @@ pub(super) fn add_last(
                           WHERE heads.until_sequence = ?), ?),
                 ledger.next_sequence
          FROM target CROSS JOIN ledger
-         WHERE target.name = ?",
+         WHERE target.name = ?
+         ON CONFLICT (target_id, from_sequence)
+             DO UPDATE SET until_sequence = excluded.until_sequence",
     )?;
     statement.push(first)?.push(first)?.push(target)?;
     Ok(())
@@ -96,7 +98,7 @@ async fn find(
     Ok(found.into_iter().map(|(from, until)| from..until).collect())
 }
 
-/// Puts stretches in the place of others.
+/// Puts stretches in the place of others; those that are in both stay.
 fn replace(
     script: &mut Script,
     target: TargetId,
@@ -111,14 +113,16 @@ fn replace(
         "(?, ?)",
         ") WHERE column1 IS NOT NULL",
     );
-    for chunk in old.chunks(ROWS_MAX) {
+    let gone: Vec<_> = old.iter().filter(|stretch| !is_among(new, stretch)).collect();
+    let made: Vec<_> = new.iter().filter(|stretch| !is_among(old, stretch)).collect();
+    for chunk in gone.chunks(ROWS_MAX) {
         let filling = script.begin(&DELETE, chunk.len())?;
         filling.push(target)?;
         for stretch in chunk {
             filling.push(stretch.start)?;
         }
     }
-    for chunk in new.chunks(ROWS_MAX) {
+    for chunk in made.chunks(ROWS_MAX) {
         let filling = script.begin(&INSERT, chunk.len())?;
         filling.push(target)?;
         for stretch in chunk {
@@ -126,6 +130,11 @@ fn replace(
         }
     }
     Ok(())
+}
+
+fn is_among(stretches: &[Range<Sequence>], stretch: &Range<Sequence>) -> bool {
+    let found = stretches.binary_search_by_key(&stretch.start, |other| other.start);
+    found.is_ok_and(|at| stretches[at] == *stretch)
 }
 
 #[cfg(test)]

@@ -127,7 +127,9 @@ impl Reader {
     /// When the ledger cannot be read.
     pub async fn count_pending(&self, at_most: u32) -> Result<u32, StorageError> {
         let count: u32 = sqlx::query_scalar(
-            "SELECT min((SELECT coalesce(sum(until_sequence - from_sequence), 0) FROM fresh), $1)
+            "SELECT min((SELECT coalesce(sum(until_sequence - from_sequence), 0)
+                         FROM (SELECT from_sequence, until_sequence FROM fresh
+                               LIMIT $1) heads), $1)
                   + (SELECT count(*) FROM (SELECT 1 FROM delivery
                                            WHERE status = 'pending' AND step > 0
                                            LIMIT $1) retries)",

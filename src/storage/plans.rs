@@ -46,6 +46,22 @@ async fn no_statement_reads_a_large_table_from_end_to_end() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// Deliveries are two tables in one view: both must come in order, and none be sorted whole.
+#[tokio::test]
+async fn the_newest_deliveries_are_read_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&dir.path().join("t.db"), Clock::system()).await.unwrap();
+    for condition in ["true", "target = 'siem'", "status = 'delivered'"] {
+        let statement = format!(
+            "SELECT sequence, event_id, target, status, attempts, last_attempt_at, last_status, \
+             last_reason, next_attempt_at, delivered_at FROM delivery_log WHERE {condition} \
+             ORDER BY sequence DESC, target LIMIT 9"
+        );
+        let plan = explain(&ledger, &statement).await.unwrap();
+        assert!(plan.iter().any(|step| step == "MERGE (UNION ALL)"), "{plan:#?}");
+    }
+}
+
 /// `SCAN d`, `SCAN event USING COVERING INDEX event_time`; and sorting, which reads all too.
 fn is_bad(step: &str) -> bool {
     let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());

@@ -20,7 +20,7 @@ use crate::storage::{Ledger, attempts, fresh, own};
 pub struct Settlement {
     /// The event's place in the ledger.
     pub sequence: Sequence,
-    /// As far as the caller knows, nothing is recorded of the delivery yet ([`Due::is_first`]).
+    /// As far as the caller knows, nothing is recorded of the delivery yet ([`Due::is_first`](crate::storage::Due::is_first)).
     pub is_first: bool,
     /// What was tried.
     pub attempt: Attempt,
@@ -47,11 +47,11 @@ impl Ledger {
         settlements: Vec<Settlement>,
     ) -> Result<(), StorageError> {
         let now = self.shared.clock.now();
-        let done = done(&settlements);
+        let tried = tried(&settlements);
         if settlements.iter().all(is_plain) {
-            let (script, done) = (plain(target, &settlements, now)?, done.clone());
+            let (script, tried) = (plain(target, &settlements, now)?, tried.clone());
             let settled = self.writer.run(move |connection| {
-                Box::pin(async move { finish(connection, script, target, &done).await })
+                Box::pin(async move { finish(connection, script, target, &tried).await })
             });
             match settled.await {
                 Err(StorageError::Refused(_)) => {}
@@ -62,29 +62,29 @@ impl Ledger {
             .run(move |connection| {
                 Box::pin(async move {
                     let script = apply(connection, target, &settlements, now).await?;
-                    finish(connection, script, target, &done).await
+                    finish(connection, script, target, &tried).await
                 })
             })
             .await
     }
 }
 
-/// The events that the target was tried with, and is not to be tried with at once again.
-fn done(settlements: &[Settlement]) -> Vec<Sequence> {
-    let done = settlements.iter().filter(|settlement| settlement.fate != Fate::Held);
-    let mut done: Vec<Sequence> = done.map(|settlement| settlement.sequence).collect();
-    done.sort_unstable();
-    done
+/// The events that are fresh no more: tried with another end than to be held.
+fn tried(settlements: &[Settlement]) -> Vec<Sequence> {
+    let tried = settlements.iter().filter(|settlement| settlement.fate != Fate::Held);
+    let mut tried: Vec<Sequence> = tried.map(|settlement| settlement.sequence).collect();
+    tried.sort_unstable();
+    tried
 }
 
-/// Carries out a settlement's statements, and takes what is done out of what is fresh.
+/// Carries out a settlement's statements, and takes what was tried out of what is fresh.
 async fn finish(
     connection: &mut SqliteConnection,
     mut script: Script,
     target: TargetId,
-    done: &[Sequence],
+    tried: &[Sequence],
 ) -> Result<(), StorageError> {
-    fresh::take_out(connection, &mut script, target, done).await?;
+    fresh::take_out(connection, &mut script, target, tried).await?;
     script.run(connection).await.map(drop)
 }
 

@@ -118,7 +118,7 @@ fn settlement(sequence: i64, outcome: Outcome, fate: Fate) -> Settlement {
         answer: None,
     };
     let turn = (outcome == Outcome::Gone).then_some(Turn::Gone);
-    Settlement { sequence, is_first: false, attempt, fate, turn }
+    Settlement { sequence, is_first: true, attempt, fate, turn }
 }
 
 fn replay(target: TargetId, which: Which, filter: HistoryFilter) -> Replay {

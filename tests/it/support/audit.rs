@@ -176,7 +176,12 @@ impl Audit {
                                    AND d.sequence < f.until_sequence))
                       + (SELECT count(*) FROM fresh f JOIN fresh g ON g.target_id = f.target_id
                          WHERE g.from_sequence > f.from_sequence
-                           AND g.from_sequence < f.until_sequence)",
+                           AND g.from_sequence <= f.until_sequence)
+                      + (SELECT count(*) FROM fresh f
+                         WHERE f.until_sequence - f.from_sequence <>
+                               (SELECT count(*) FROM event e
+                                WHERE e.sequence >= f.from_sequence
+                                  AND e.sequence < f.until_sequence))",
             )
             .await;
         assert_eq!(untrue, 0, "what is fresh is not what is pending and untried");
