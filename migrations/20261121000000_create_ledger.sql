@@ -524,3 +524,24 @@ SELECT p.id,
        p.deliveries
 FROM operation p
 JOIN target t ON t.id = p.target_id;
+
+-- What SQLite is to expect of a large ledger when it plans. Were it to look for itself, it would
+-- look at the first rows alone, take a namespace for a few hundred events of millions, and
+-- sort all of them for the last few.
+ANALYZE;
+DELETE FROM sqlite_stat1;
+INSERT INTO sqlite_stat1 (tbl, idx, stat)
+VALUES ('event', 'event_once', '1000000 500000 1'),
+       ('event', 'event_time', '1000000 2 1 1'),
+       ('sighting', 'sighting', '1000000 1 1'),
+       ('sighting', 'sighting_differs', '1000 1'),
+       ('delivery', 'delivery', '2000000 2 1'),
+       ('delivery', 'delivery_retry', '1000 500 1 1'),
+       ('delivery', 'delivery_dead', '1000 500 1'),
+       ('attempt', 'attempt', '10000 2 2 1'),
+       ('fresh', 'fresh', '8 2 1'),
+       ('poll_request', 'poll_request_time', '100000 1'),
+       ('push_request', 'push_request_time', '100000 1'),
+       ('origin', 'sqlite_autoindex_origin_1', '4 2 1'),
+       ('source', 'sqlite_autoindex_source_1', '4 1'),
+       ('target', 'sqlite_autoindex_target_1', '4 1');

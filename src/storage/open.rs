@@ -80,8 +80,7 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, StorageError
         .pragma("cache_size", "-16384")
         // Savepoints keep their journal in memory; a page is at most a few MiB.
         .pragma("temp_store", "MEMORY")
-        .pragma("journal_size_limit", "67108864")
-        .optimize_on_close(true, 400);
+        .pragma("journal_size_limit", "67108864");
     let fail = |error| StorageError::at_opening(path.to_owned(), &error);
     refuse_foreign(path).await?;
     let mut connection = options.connect().await.map_err(fail)?;

@@ -46,6 +46,23 @@ async fn no_statement_reads_a_large_table_from_end_to_end() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// The plans that people's own queries get, too, rest on what the schema has SQLite expect.
+#[tokio::test]
+async fn an_event_is_found_by_its_id_and_the_newest_are_not_sorted_out_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    Ledger::open(&path, Clock::system()).await.unwrap().close().await;
+    let ledger = Ledger::open(&path, Clock::system()).await.unwrap();
+    let by_id = explain(&ledger, "SELECT * FROM history WHERE id = 'x'").await.unwrap();
+    assert!(!by_id.iter().any(|step| step.starts_with("SCAN e")), "{by_id:#?}");
+    for condition in ["true", "category = 'x'", "time >= '2026'"] {
+        let newest =
+            format!("SELECT * FROM history WHERE {condition} ORDER BY sequence DESC LIMIT 9");
+        let newest = explain(&ledger, &newest).await.unwrap();
+        assert!(!newest.iter().any(|step| step.contains("TEMP B-TREE")), "{newest:#?}");
+    }
+}
+
 /// Deliveries are two tables in one view: both must come in order, and none be sorted whole.
 #[tokio::test]
 async fn the_newest_deliveries_are_read_and_no_others() {
