@@ -43,8 +43,8 @@ pub(super) async fn insert(
     tell(connection, event, &names, now).await
 }
 
-/// Stores an event about a source, with a delivery to each of these targets; nothing when
-/// there is none.
+/// Stores an event of our own, and owes it to each of these targets; nothing when there is
+/// none.
 pub(super) async fn tell(
     connection: &mut SqliteConnection,
     event: Event,

@@ -20,7 +20,8 @@ use crate::storage::{Ledger, attempts, fresh, own};
 pub struct Settlement {
     /// The event's place in the ledger.
     pub sequence: Sequence,
-    /// As far as the caller knows, nothing is recorded of the delivery yet ([`Due::is_first`](crate::storage::Due::is_first)).
+    /// As far as the caller knows, nothing is recorded of the delivery yet
+    /// ([`Due::is_first`](crate::storage::Due::is_first)).
     pub is_first: bool,
     /// What was tried.
     pub attempt: Attempt,
@@ -107,12 +108,13 @@ fn plain(
         targets::count_moved(&mut script, target, run.len(), count_delivered(run.iter()), now)?;
     }
     let (first, again): (Vec<_>, Vec<_>) = single.iter().partition(|single| single.is_first);
-    let chunks = first.chunks(ROWS_MAX).map(|chunk| (chunk, true));
-    for (chunk, is_first) in chunks.chain(again.chunks(ROWS_MAX).map(|chunk| (chunk, false))) {
+    for (group, is_first) in [(first, true), (again, false)] {
         let write = if is_first { make } else { move_on };
-        write(&mut script, target, chunk, now)?;
-        let delivered = count_delivered(chunk.iter().copied());
-        targets::count_moved(&mut script, target, chunk.len(), delivered, now)?;
+        for chunk in group.chunks(ROWS_MAX) {
+            write(&mut script, target, chunk, now)?;
+            let delivered = count_delivered(chunk.iter().copied());
+            targets::count_moved(&mut script, target, chunk.len(), delivered, now)?;
+        }
     }
     insert_attempts(&mut script, target, single, runs)?;
     Ok(script)
